@@ -1,0 +1,222 @@
+//! The house put together: every room opened over one data folder.
+
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, bail};
+use blobs::{Blobs, BlobsOptions};
+use identity::{Identity, IdentityOptions};
+use intake::Intake;
+use jiff::Timestamp;
+use records::{CatalogOptions, Records};
+
+use crate::config::{Config, Durability};
+use crate::metrics::Metrics;
+
+/// Everything a handler or a command works with. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    /// The settings in force.
+    pub config: Arc<Config>,
+    /// The rows.
+    pub records: Records,
+    /// The bytes.
+    pub blobs: Blobs,
+    /// Who asks.
+    pub identity: Identity,
+    /// The way of a capture.
+    pub intake: Intake,
+    /// What is counted.
+    pub metrics: Metrics,
+    draining: Arc<AtomicBool>,
+}
+
+/// The system's clock. The one place outside tests where time comes from.
+fn system_clock() -> Timestamp {
+    Timestamp::now()
+}
+
+impl App {
+    /// Opens every room, making the data folder where there is none.
+    ///
+    /// # Errors
+    /// Says which part could not be opened, and where.
+    pub fn open(config: Config) -> anyhow::Result<Self> {
+        let durable = config.ingest.durability == Durability::Durable;
+        make_data_dir(&config.data_dir, durable)?;
+        let catalog = config.catalog_path();
+        let records = Records::open(
+            &catalog,
+            &CatalogOptions {
+                sync: if durable { records::Sync::Durable } else { records::Sync::Relaxed },
+                read_connections: config.records.read_connections,
+                commit_batch_max: config.records.commit_batch_max,
+            },
+        )
+        .with_context(|| format!("cannot open the catalog {}", catalog.display()))?;
+        if durable {
+            // The catalog's own directory entry: without it a power cut could take the whole new file.
+            fsync_parent(&catalog)?;
+        }
+        let root = config.blobs_path();
+        let blobs = Blobs::open(&root, blobs_options(&config, durable))
+            .with_context(|| format!("cannot open the photo store {}", root.display()))?;
+        let identity = Identity::new(records.clone(), identity_options(&config), Arc::new(system_clock));
+        let intake = Intake::new(records.clone(), blobs.clone(), intake_limits(&config), Arc::new(system_clock));
+        let metrics = Metrics::new(|registry| {
+            records.register_metrics(registry);
+            blobs.register_metrics(registry);
+            intake.register_metrics(registry);
+        });
+        Ok(Self { config: Arc::new(config), records, blobs, identity, intake, metrics, draining: Arc::default() })
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        system_clock()
+    }
+
+    /// Tells readiness that the server takes its leave.
+    pub fn begin_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether the server takes its leave.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+}
+
+/// Connections that this process's descriptors allow: they come first, but commits and reads need some too.
+pub fn connections_max(config: &Config) -> usize {
+    let descriptors = descriptors_max();
+    let reserved = reserved_descriptors(config);
+    config.server.connections_max.min((descriptors / 4 * 3).min(descriptors.saturating_sub(reserved)).max(8))
+}
+
+fn descriptors_max() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+/// What the catalog, the disk workers and the runtime open by themselves.
+fn reserved_descriptors(config: &Config) -> usize {
+    64 + 3 * (config.records.read_connections + 1) + 3 * config.ingest.disk_workers
+}
+
+fn blobs_options(config: &Config, durable: bool) -> BlobsOptions {
+    let used = connections_max(config) + reserved_descriptors(config);
+    BlobsOptions {
+        durable,
+        disk_workers: config.ingest.disk_workers,
+        disk_queue_max: config.ingest.disk_queue_max,
+        free_bytes_min: config.ingest.free_bytes_min,
+        open_staging_files_max: descriptors_max().saturating_sub(used),
+    }
+}
+
+fn identity_options(config: &Config) -> IdentityOptions {
+    IdentityOptions {
+        sign_in_duration: config.identity.sign_in_lifetime(),
+        password_bytes_min: config.identity.password_bytes_min,
+        sign_ins_per_minute_per_user: config.identity.sign_ins_per_minute_per_user,
+        sign_ins_per_minute_per_address: config.identity.sign_ins_per_minute_per_address,
+        password_hashing_parallel: config.identity.password_hashing_parallel,
+    }
+}
+
+fn intake_limits(config: &Config) -> intake::Limits {
+    let ingest = &config.ingest;
+    intake::Limits {
+        upload_bytes_max: ingest.upload_bytes_max,
+        request_bytes_max: ingest.request_bytes_max,
+        captures_per_request_max: ingest.captures_per_request_max,
+        parts_per_request_max: ingest.parts_per_request_max,
+        metadata_bytes_max: ingest.metadata_bytes_max,
+        metadata_depth_max: ingest.metadata_depth_max,
+        uploads_in_flight_max: ingest.uploads_in_flight_max,
+        uploads_in_flight_per_user_max: ingest.uploads_in_flight_per_user_max,
+        bytes_in_flight_max: ingest.bytes_in_flight_max,
+        bytes_in_flight_per_user_max: ingest.bytes_in_flight_per_user_max,
+        image: imaging::Limits {
+            pixels_max: ingest.image_pixels_max,
+            scans_max: ingest.image_scans_max,
+            frames_max: ingest.image_frames_max,
+        },
+    }
+}
+
+fn make_data_dir(path: &Path, durable: bool) -> anyhow::Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("cannot make the data folder {}", path.display()))?;
+    if durable {
+        fsync_parent(path)?;
+    }
+    Ok(())
+}
+
+fn fsync_parent(path: &Path) -> anyhow::Result<()> {
+    let path = std::fs::canonicalize(path)?;
+    if let Some(parent) = path.parent() {
+        File::open(parent)?.sync_all().with_context(|| format!("cannot fsync {}", parent.display()))?;
+    }
+    Ok(())
+}
+
+/// The data folder is owned by this process for as long as this lives.
+#[derive(Debug)]
+pub struct FolderLock {
+    _file: File,
+}
+
+impl FolderLock {
+    /// Takes the folder: one server owns it. Commands beside it do not take it.
+    ///
+    /// # Errors
+    /// Names the process that holds it.
+    pub fn take(data_dir: &Path) -> anyhow::Result<Self> {
+        make_data_dir(data_dir, false)?;
+        let path = data_dir.join("filmgate.lock");
+        let mut file = std::fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .with_context(|| format!("cannot open {}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                file.read_to_string(&mut holder)?;
+                let holder = holder.trim();
+                let holder = if holder.is_empty() { String::new() } else { format!(" (process {holder})") };
+                bail!(
+                    "the data folder {} is in use by another filmgate{holder}: stop it first, or choose another folder with --data",
+                    data_dir.display()
+                );
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+            }
+        }
+        file.set_len(0)?;
+        file.seek(SeekFrom::Start(0))?;
+        writeln!(file, "{}", std::process::id())?;
+        Ok(Self { _file: file })
+    }
+
+    /// Whether another process owns the folder just now.
+    pub fn is_held(data_dir: &Path) -> bool {
+        File::open(data_dir.join("filmgate.lock"))
+            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+}

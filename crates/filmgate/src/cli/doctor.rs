@@ -1,0 +1,244 @@
+//! `filmgate doctor`: says in plain words what about this machine and configuration will hurt.
+
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{Common, output};
+use crate::app::{App, connections_max};
+use crate::config::{Config, Durability};
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// Also ask the server as browsers reach it, through its proxy: https://photos.example.org
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+}
+
+/// How much a finding hurts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Good,
+    Warning,
+    Bad,
+}
+
+#[derive(Debug, Serialize)]
+struct Finding {
+    level: Level,
+    what: String,
+}
+
+fn good(what: impl Into<String>) -> Finding {
+    Finding { level: Level::Good, what: what.into() }
+}
+
+fn warning(what: impl Into<String>) -> Finding {
+    Finding { level: Level::Warning, what: what.into() }
+}
+
+fn bad(what: impl Into<String>) -> Finding {
+    Finding { level: Level::Bad, what: what.into() }
+}
+
+pub(super) async fn run(args: DoctorArgs, common: &Common) -> anyhow::Result<ExitCode> {
+    let config = common.load(Vec::new())?;
+    let mut findings = vec![descriptors(&config), durability(&config), clock(&config)];
+    findings.extend(reachability(&config));
+    if config.data_dir.exists() {
+        findings.push(filesystem(&config));
+        if config.catalog_path().exists() {
+            findings.extend(disk(&App::open(config)?).await);
+        } else {
+            findings.push(good("the data folder has no catalog yet: the first start makes it"));
+        }
+    } else {
+        findings.push(good(format!("{} does not exist yet: the first start makes it", config.data_dir.display())));
+    }
+    if let Some(url) = args.url {
+        findings.extend(tokio::task::spawn_blocking(move || through_proxy(&url)).await?);
+    }
+    if common.json {
+        output::many(true, &findings, &[])?;
+    } else {
+        for finding in &findings {
+            let mark = match finding.level {
+                Level::Good => "  ok  ",
+                Level::Warning => " warn ",
+                Level::Bad => " BAD  ",
+            };
+            println!("[{mark}] {}", finding.what);
+        }
+    }
+    Ok(ExitCode::from(u8::from(findings.iter().any(|finding| finding.level == Level::Bad))))
+}
+
+fn descriptors(config: &Config) -> Finding {
+    // The server raises the soft limit to the hard one at its start.
+    let hard = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    let wanted = u64::try_from(config.server.connections_max).unwrap_or(u64::MAX);
+    if hard >= wanted + wanted / 4 {
+        good(format!("{hard} files may be open at once: enough for {wanted} connections"))
+    } else {
+        warning(format!(
+            "only {hard} files may be open at once, so only some {} connections are taken: raise LimitNOFILE= in the \
+             unit (or ulimit -Hn) to {}",
+            connections_max(config).min(usize::try_from(hard / 4 * 3).unwrap_or(usize::MAX)),
+            wanted + wanted / 4
+        ))
+    }
+}
+
+fn durability(config: &Config) -> Finding {
+    match config.ingest.durability {
+        Durability::Durable => good("uploads are answered only when they survive a power cut"),
+        Durability::Relaxed => {
+            bad("ingest.durability is relaxed: a power cut loses photos that were answered; for measurements only")
+        }
+    }
+}
+
+fn clock(config: &Config) -> Finding {
+    const YEAR_2026: u64 = 1_767_225_600;
+    let now = SystemTime::now();
+    let seconds = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    if seconds < YEAR_2026 {
+        return bad("the clock stands before 2026: photos get wrong times, sign-ins end at once; set up NTP");
+    }
+    let newest = std::fs::metadata(config.catalog_path()).and_then(|metadata| metadata.modified());
+    match newest {
+        Ok(written) if written > now + Duration::from_secs(60) => {
+            bad("the clock is behind the catalog's last write: it was set back; check NTP")
+        }
+        _ => good("the clock looks right"),
+    }
+}
+
+fn reachability(config: &Config) -> Vec<Finding> {
+    let server = &config.server;
+    let local_only = server.listen.starts_with("127.")
+        || server.listen.starts_with("localhost")
+        || server.listen.starts_with("[::1]");
+    let encrypted = server.tls_files().is_some() || server.public_url.starts_with("https://");
+    let mut findings = Vec::new();
+    if local_only && server.trusted_proxies.is_empty() {
+        findings.push(warning(
+            "the server listens on this machine alone and trusts no proxy: fine to try things; behind nginx set \
+             server.trusted_proxies = [\"127.0.0.1\"], or every participant looks like one address to the guess limit",
+        ));
+    }
+    if !local_only && !encrypted {
+        findings.push(bad(
+            "the server is reachable over the network without TLS: browsers give no camera to such a page, and \
+             patients' photos travel readable; set server.tls_certificate_file and tls_key_file, or put a proxy with \
+             TLS in front and set server.public_url to its https:// address",
+        ));
+    }
+    if encrypted {
+        findings.push(good("browsers reach the server over TLS"));
+    }
+    findings
+}
+
+fn filesystem(config: &Config) -> Finding {
+    // statfs(2) and linux/magic.h
+    const TMPFS: i64 = 0x0102_1994;
+    const RAMFS: i64 = 0x8584_58f6;
+    const NFS: i64 = 0x6969;
+    const OVERLAY: i64 = 0x794c_7630;
+    const CIFS: i64 = 0xff53_4d42;
+    const SMB2: i64 = 0xfe53_4d42;
+    let folder = config.blobs_path();
+    let folder = if folder.exists() { folder } else { config.data_dir.clone() };
+    match rustix::fs::statfs(&folder) {
+        Ok(found) => match found.f_type {
+            TMPFS | RAMFS => bad("the data folder lies in memory (tmpfs): everything is gone at the next restart"),
+            NFS | CIFS | SMB2 => bad(
+                "the data folder lies on a network filesystem: SQLite's locks and fsync are not to be relied on there; \
+                 use a local disk",
+            ),
+            OVERLAY => warning(
+                "the data folder lies in a container's own layer: it goes with the container; mount a volume there",
+            ),
+            _ => good("the data folder lies on a disk"),
+        },
+        Err(error) => bad(format!("the data folder's filesystem cannot be asked: {error}")),
+    }
+}
+
+async fn disk(app: &App) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    match app.blobs.free_bytes() {
+        Ok(free) if free < app.config.ingest.free_bytes_min => {
+            findings.push(bad(format!(
+                "only {} MB are free: uploads are refused (ingest.free_bytes_min)",
+                free / 1_000_000
+            )));
+        }
+        Ok(free) if free < 10 * app.config.ingest.free_bytes_min => {
+            findings.push(warning(format!("only {} MB are free on the photo disk", free / 1_000_000)));
+        }
+        Ok(free) => findings.push(good(format!("{} GB are free on the photo disk", free / 1_000_000_000))),
+        Err(error) => findings.push(bad(format!("free space cannot be asked: {error}"))),
+    }
+    match app.blobs.measure_fsync(15).await {
+        Ok(median) if median < Duration::from_micros(10) => findings.push(bad(format!(
+            "an fsync takes {} µs: no disk is that quick, so something (eatmydata, a cache that lies) swallows it, and \
+             a power cut would lose answered photos",
+            median.as_micros()
+        ))),
+        Ok(median) if median > Duration::from_millis(50) => findings.push(warning(format!(
+            "an fsync takes {} ms: each upload waits for two or three of them; a disk with power-loss protection is \
+             many times quicker",
+            median.as_millis()
+        ))),
+        Ok(median) => findings.push(good(format!("an fsync takes {:.2} ms", median.as_secs_f64() * 1000.0))),
+        Err(error) => findings.push(bad(format!("the photo disk cannot be written: {error}"))),
+    }
+    findings
+}
+
+/// Bytes sent through the proxy to see whether it lets a photo pass: a 12-megapixel JPEG has some 4 MB.
+const PROBE_BYTES: usize = 8 * 1024 * 1024;
+
+fn through_proxy(url: &str) -> Vec<Finding> {
+    let url = url.trim_end_matches('/');
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(Duration::from_secs(30)))
+        .build()
+        .into();
+    let mut findings = Vec::new();
+    let ours = |headers: &ureq::http::HeaderMap| headers.contains_key("x-request-id");
+    match agent.get(format!("{url}/assessment/camera/settings/x")).call() {
+        Ok(answer) if ours(answer.headers()) => findings.push(good(format!("{url} leads to Filmgate"))),
+        Ok(answer) => {
+            findings.push(bad(format!(
+                "{url} answers {} and it is not Filmgate's answer: the proxy does not pass /assessment/camera/ on",
+                answer.status()
+            )));
+            return findings;
+        }
+        Err(error) => {
+            findings.push(bad(format!("{url} does not answer: {error}")));
+            return findings;
+        }
+    }
+    let probe = vec![b'-'; PROBE_BYTES];
+    let sent = agent
+        .post(format!("{url}/assessment/camera/upload"))
+        .header("content-type", "multipart/form-data; boundary=probe")
+        .send(&probe[..]);
+    findings.push(match sent {
+        Ok(answer) if ours(answer.headers()) => good("the proxy lets a photo of 8 MB pass"),
+        Ok(answer) if answer.status().as_u16() == 413 => {
+            bad("the proxy refuses a photo of 8 MB (413): raise client_max_body_size in nginx to 256m")
+        }
+        Ok(answer) => warning(format!("the proxy answers an upload with {} by itself", answer.status())),
+        Err(error) => warning(format!("an upload of 8 MB did not get through: {error}")),
+    });
+    findings
+}

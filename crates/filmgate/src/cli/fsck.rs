@@ -1,0 +1,85 @@
+//! `filmgate fsck`
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use intake::{FsckOptions, FsckReport};
+
+use super::{Common, output};
+use crate::app::FolderLock;
+
+/// Beside a running server a photo may be on its way to its row for this long.
+const ORPHAN_AGE_BESIDE_SERVER: Duration = Duration::from_secs(900);
+
+#[derive(Debug, Args)]
+pub(super) struct FsckArgs {
+    /// Read every photo and compare its checksum
+    #[arg(long)]
+    deep: bool,
+    /// Set aside what does not fit: files into .quarantine, rows into a note beside them
+    #[arg(long)]
+    repair: bool,
+}
+
+pub(super) async fn run(args: FsckArgs, common: &Common) -> anyhow::Result<ExitCode> {
+    let app = common.open()?;
+    let server_runs = FolderLock::is_held(&app.config.data_dir);
+    let options = FsckOptions {
+        deep: args.deep,
+        repair: args.repair,
+        orphan_age_min: if server_runs { ORPHAN_AGE_BESIDE_SERVER } else { Duration::ZERO },
+    };
+    let total = app.records.count_captures().await?;
+    let show_progress = std::io::stderr().is_terminal() && !common.json;
+    let progress = |done: u64| {
+        if show_progress {
+            eprint!("\r{done} of {total} captures checked");
+        }
+    };
+    let report = app.intake.fsck(options, progress).await.map_err(|error| anyhow::anyhow!("{error}"))?;
+    if show_progress {
+        eprintln!();
+    }
+    if common.json {
+        output::one(true, &report)?;
+    } else {
+        words(&report, args.repair, server_runs);
+    }
+    Ok(ExitCode::from(u8::from(!report.is_clean())))
+}
+
+fn words(report: &FsckReport, repair: bool, server_runs: bool) {
+    println!("{} captures and {} files checked", report.captures_checked, report.files_checked);
+    if server_runs {
+        println!("a server runs on this folder: files younger than 15 minutes without a capture were not judged");
+    }
+    let lists: [(&str, Vec<String>); 6] = [
+        ("captures whose file is missing", report.captures_without_file.iter().map(ToString::to_string).collect()),
+        (
+            "captures whose file has another size",
+            report.captures_of_wrong_size.iter().map(ToString::to_string).collect(),
+        ),
+        ("captures whose photo is damaged", report.captures_damaged.iter().map(ToString::to_string).collect()),
+        ("files without a capture", report.files_without_capture.clone()),
+        ("files of deleted captures", report.files_of_deleted_captures.clone()),
+        ("problems of the catalog itself", report.catalog_problems.clone()),
+    ];
+    for (what, items) in lists.iter().filter(|(_, items)| !items.is_empty()) {
+        println!("{} {what}:", items.len());
+        for item in items {
+            println!("  {item}");
+        }
+    }
+    if report.is_clean() {
+        println!("clean");
+    } else if repair {
+        println!(
+            "{} set aside; what was found before the repair is listed above, run fsck again to see what is left",
+            report.repaired
+        );
+    } else {
+        println!("not clean: --repair sets aside what does not fit");
+    }
+}

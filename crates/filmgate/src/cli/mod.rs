@@ -1,0 +1,149 @@
+//! The command line: a file for each command.
+//!
+//! Commands work on the data folder itself, beside a running server as well as without one: SQLite's locks order
+//! them, and the server holds no cache that a command could make stale (`docs/decisions/0005`).
+
+#![allow(clippy::print_stdout, reason = "what a command finds goes to standard output")]
+
+mod capture;
+mod config;
+mod demo;
+mod doctor;
+mod fsck;
+mod output;
+mod serve;
+mod session;
+mod settings;
+mod token;
+mod user;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::app::App;
+use crate::config::{Config, process_environment};
+
+/// Takes the photos of many cameras at once and never makes anyone wait.
+#[derive(Debug, Parser)]
+#[command(name = "filmgate", version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+struct Common {
+    /// Configuration file [default: ./filmgate.toml, if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Data folder [default: filmgate-data; the demo's: filmgate-demo]
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Any setting, as in --set ingest.disk_workers=8; see filmgate.example.toml
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Answer as JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a server with an admin, two participants and a session, to try things out
+    Demo(demo::DemoArgs),
+    /// Start the server
+    Serve(serve::ServeArgs),
+    /// Users: who may sign in
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Bearer tokens, for the app's backend and for programs
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Assessment sessions
+    #[command(subcommand)]
+    Session(session::SessionCommand),
+    /// Camera settings: how photos are taken
+    #[command(subcommand)]
+    Settings(settings::SettingsCommand),
+    /// Captures: stored photos
+    #[command(subcommand)]
+    Capture(capture::CaptureCommand),
+    /// Check every row against its file and every file against its row; exit status 0 where clean, 1 where not
+    Fsck(fsck::FsckArgs),
+    /// Say in plain words what about this machine and configuration will hurt
+    Doctor(doctor::DoctorArgs),
+    /// The configuration: check it, show it, write an example
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+}
+
+impl Common {
+    /// The settings in force; `flags` are a command's own.
+    fn load(&self, mut flags: Vec<(&'static str, String)>) -> anyhow::Result<Config> {
+        let mut set = Vec::new();
+        for pair in &self.set {
+            let (key, value) = pair.split_once('=').ok_or_else(|| {
+                anyhow::anyhow!("--set takes KEY=VALUE, as in --set ingest.disk_workers=8, not '{pair}'")
+            })?;
+            set.push((key, value.to_owned()));
+        }
+        if let Some(data) = &self.data {
+            flags.push(("data_dir", data.display().to_string()));
+        }
+        let flags: Vec<(&str, String)> = flags.into_iter().chain(set).collect();
+        Ok(Config::load(self.config.as_deref(), &flags, process_environment())?)
+    }
+
+    /// The rooms over an existing data folder, for a command beside the server.
+    fn open(&self) -> anyhow::Result<App> {
+        let config = self.load(Vec::new())?;
+        let catalog = config.catalog_path();
+        // A command must not make an empty folder because of a mistyped path.
+        anyhow::ensure!(
+            catalog.exists(),
+            "there is no Filmgate data in {}: name the folder with --data, or start a server on it first",
+            config.data_dir.display()
+        );
+        App::open(config)
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("filmgate: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let Cli { command, common } = cli;
+    match command {
+        Command::Demo(args) => demo::run(args, &common),
+        Command::Serve(args) => serve::run(&args, &common),
+        Command::User(command) => beside(user::run(command, &common)),
+        Command::Token(command) => beside(token::run(command, &common)),
+        Command::Session(command) => beside(session::run(command, &common)),
+        Command::Settings(command) => beside(settings::run(command, &common)),
+        Command::Capture(command) => beside(capture::run(command, &common)),
+        Command::Fsck(args) => on_runtime(fsck::run(args, &common)),
+        Command::Doctor(args) => on_runtime(doctor::run(args, &common)),
+        Command::Config(command) => config::run(command, &common),
+    }
+}
+
+fn on_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}
+
+fn beside(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
+    on_runtime(work).map(|()| ExitCode::SUCCESS)
+}

@@ -1,0 +1,180 @@
+//! `filmgate serve`: the server, from its folder's lock to its last connection.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+
+use super::Common;
+use crate::app::{App, FolderLock, connections_max};
+use crate::config::{Config, Durability, LogFormat};
+use crate::listen::{self, ListenLimits, Stage, Tls, TlsFiles};
+
+/// How often what is past its time is swept out.
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    /// Address to listen on, as in 0.0.0.0:8080 [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    pub(super) listen: Option<String>,
+}
+
+pub(super) fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
+    let flags = args.listen.iter().map(|address| ("server.listen", address.clone())).collect();
+    let config = common.load(flags)?;
+    start(config, async |_, url| {
+        tracing::info!(url, "listening");
+        Ok(())
+    })
+}
+
+/// Starts a server and serves until it is told to stop. `announce` hears once that it listens, and where.
+pub(super) fn start<F>(config: Config, announce: F) -> anyhow::Result<ExitCode>
+where
+    F: AsyncFnOnce(&App, &str) -> anyhow::Result<()>,
+{
+    start_logging(&config)?;
+    raise_descriptor_limit();
+    // Before any thread: taking sockets over changes the environment.
+    let passed = listen::systemd::sockets().context("cannot take the sockets that systemd passed")?;
+    let lock = FolderLock::take(&config.data_dir)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(serve(config, passed, announce));
+    drop(runtime);
+    drop(lock);
+    outcome
+}
+
+async fn serve<F>(config: Config, passed: Vec<std::net::TcpListener>, announce: F) -> anyhow::Result<ExitCode>
+where
+    F: AsyncFnOnce(&App, &str) -> anyhow::Result<()>,
+{
+    let mut stage = listen::signals()?;
+    let app = App::open(config)?;
+    let recovered = app.intake.recover().await.map_err(|error| anyhow::anyhow!("recovery failed: {error}"))?;
+    if recovered.staging_files > 0 || recovered.files_quarantined > 0 {
+        tracing::warn!(
+            staging_files = recovered.staging_files,
+            files_quarantined = recovered.files_quarantined,
+            "the last run ended in the middle of uploads; what was never answered is set aside"
+        );
+    }
+    if app.config.ingest.durability == Durability::Relaxed {
+        tracing::warn!("ingest.durability is relaxed: a power cut may lose photos that were answered with a 2xx");
+    }
+    let tls = match app.config.server.tls_files() {
+        Some((certificate, key)) => {
+            Some(Tls::load(TlsFiles { certificate: certificate.to_owned(), key: key.to_owned() })?)
+        }
+        None => None,
+    };
+    let listener = match passed.into_iter().next() {
+        Some(socket) => TcpListener::from_std(socket)?,
+        None => listen::bind(address(&app.config)?)?,
+    };
+    let local = listener.local_addr()?;
+    let url = format!("{}://{}", if tls.is_some() { "https" } else { "http" }, reachable(local));
+    let router = crate::router::router(app.clone());
+    let leaving = tokio::spawn({
+        let (app, mut stage) = (app.clone(), stage.clone());
+        async move {
+            // Readiness must say so while connections still drain.
+            if stage.wait_for(|stage| *stage >= Stage::Draining).await.is_ok() {
+                app.begin_draining();
+                listen::systemd::stopping();
+            }
+        }
+    });
+    let sweeping = tokio::spawn(sweep(app.clone()));
+    let watchdog = listen::systemd::watchdog();
+    stage.mark_unchanged();
+    let serving = listen::serve(listener, router, tls, limits(&app.config), crate::error::render_at_edge, stage);
+    let (drained, announced) = tokio::join!(serving, async {
+        let announced = announce(&app, &url).await;
+        listen::systemd::ready();
+        if announced.is_err() {
+            // Nobody knows the address: a server that runs on unseen helps nobody.
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM).ok();
+        }
+        announced
+    });
+    leaving.abort();
+    sweeping.abort();
+    if let Some(watchdog) = watchdog {
+        watchdog.abort();
+    }
+    tracing::info!(served = drained.served, refused = drained.refused, cut = drained.cut, "stopped");
+    app.records.clone().close().await;
+    announced?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn sweep(app: App) {
+    let mut times = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        times.tick().await;
+        let (idempotency, quarantine) = (app.config.ingest.idempotency_keep(), app.config.ingest.quarantine_keep());
+        match app.intake.sweep(idempotency, quarantine).await {
+            Ok(swept) => tracing::debug!(?swept, "swept"),
+            Err(error) => tracing::warn!(%error, "sweep failed; the next one goes on"),
+        }
+    }
+}
+
+fn address(config: &Config) -> anyhow::Result<SocketAddr> {
+    let listen = &config.server.listen;
+    let mut addresses = listen.to_socket_addrs().with_context(|| format!("cannot resolve server.listen '{listen}'"))?;
+    addresses.next().with_context(|| format!("server.listen '{listen}' names no address"))
+}
+
+/// An address that a browser on this machine can open.
+fn reachable(local: SocketAddr) -> SocketAddr {
+    match local {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => SocketAddr::from(([127, 0, 0, 1], v4.port())),
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => SocketAddr::from(([127, 0, 0, 1], v6.port())),
+        other => other,
+    }
+}
+
+fn limits(config: &Config) -> ListenLimits {
+    let server = &config.server;
+    ListenLimits {
+        header_read_timeout: server.header_read_timeout(),
+        body_idle_timeout: server.body_idle_timeout(),
+        body_grace: server.body_grace(),
+        body_rate_min_bytes_per_second: server.body_rate_min_bytes_per_second,
+        body_total_timeout: server.body_total_timeout(),
+        write_timeout: server.write_timeout(),
+        connections_max: u32::try_from(connections_max(config)).unwrap_or(u32::MAX),
+        header_buffer_bytes: server.header_bytes_max,
+        linger_bytes_max: server.linger_bytes_max,
+        linger_timeout: server.linger_timeout(),
+        handshake_timeout: server.tls_handshake_timeout(),
+        drain_deadline: server.drain_deadline(),
+    }
+}
+
+fn start_logging(config: &Config) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.log.level).context("log.level")?;
+    let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match config.log.format {
+        LogFormat::Text => logging.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
+        LogFormat::Json => logging.json().flatten_event(true).try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))
+}
+
+/// Ten thousand uploads need ten thousand descriptors; the soft limit is 1024 on most machines.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+}

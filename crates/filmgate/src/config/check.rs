@@ -1,0 +1,110 @@
+//! What must hold between two settings.
+//!
+//! Owns the relations; what one value must be alone stands with its declaration. Compares only what
+//! was read without a problem: a relation to a default that takes a broken value's place would send
+//! the reader the wrong way.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use super::declare::KEYS;
+use super::layers::Layers;
+use super::problems::{Problem, Source};
+use super::values::group_digits;
+
+/// The first must not be above the second, and why.
+pub(super) const NOT_ABOVE: &[(&str, &str, &str)] = &[
+    ("ingest.upload_bytes_max", "ingest.request_bytes_max", "a photo comes in a request"),
+    ("ingest.metadata_bytes_max", "ingest.request_bytes_max", "metadata comes in a request"),
+    ("ingest.request_bytes_max", "ingest.bytes_in_flight_per_user_max", "the largest request would never be let in"),
+    ("ingest.bytes_in_flight_per_user_max", "ingest.bytes_in_flight_max", "one user is part of all"),
+    ("ingest.uploads_in_flight_per_user_max", "ingest.uploads_in_flight_max", "one user is part of all"),
+    ("ingest.captures_per_request_max", "ingest.parts_per_request_max", "each photo is a part"),
+    ("server.body_grace_ms", "server.body_total_timeout_ms", "the grace is part of the whole time"),
+    ("server.body_idle_timeout_ms", "server.body_total_timeout_ms", "a silence is part of the whole time"),
+    (
+        "identity.sign_ins_per_minute_per_user",
+        "identity.sign_ins_per_minute_per_address",
+        "the first counts within the second",
+    ),
+];
+
+/// Adds a problem for each relation that does not hold.
+pub(super) fn relations(layers: &mut Layers) {
+    if layers.torn {
+        return;
+    }
+    for (small, large, why) in NOT_ABOVE {
+        if let (Some(small_number), Some(large_number)) = (number(layers, small), number(layers, large))
+            && small_number > large_number
+        {
+            layers.problems.push(Problem {
+                place: place(layers, &[small, large]),
+                what: format!("{small} is above {large}: {why}"),
+                allowed: Some(format!("{small} up to {}, or a larger {large}", grouped(large_number))),
+                hint: Some(format!(
+                    "{small} is {} ({}), {large} is {} ({})",
+                    grouped(small_number),
+                    origin(layers, small),
+                    grouped(large_number),
+                    origin(layers, large),
+                )),
+            });
+        }
+    }
+    tls_files(layers);
+}
+
+/// Both or none, and readable now rather than at the first handshake.
+fn tls_files(layers: &mut Layers) {
+    const CERTIFICATE: &str = "server.tls_certificate_file";
+    const KEY: &str = "server.tls_key_file";
+    if layers.broken.contains(CERTIFICATE) || layers.broken.contains(KEY) {
+        return;
+    }
+    let server = layers.config.server.clone();
+    let files = [(CERTIFICATE, KEY, server.tls_certificate_file), (KEY, CERTIFICATE, server.tls_key_file)];
+    let set = files.iter().filter(|(.., path)| !path.as_os_str().is_empty()).count();
+    for (name, other, path) in files.iter().filter(|(.., path)| !path.as_os_str().is_empty()) {
+        if set == 1 {
+            layers.problems.push(Problem {
+                place: place(layers, &[name]),
+                what: format!("{name} is set, {other} is not"),
+                allowed: Some("both, for HTTPS, or none".to_owned()),
+                hint: Some(format!("set {other} as well")),
+            });
+        }
+        if let Err(error) = readable(path) {
+            layers.problems.push(Problem {
+                place: place(layers, &[name]),
+                what: format!("{name}: {} cannot be read: {error}", path.display()),
+                allowed: Some("a PEM file that this user may read".to_owned()),
+                hint: Some("check the path, and who may read it".to_owned()),
+            });
+        }
+    }
+}
+
+fn readable(path: &Path) -> std::io::Result<()> {
+    File::open(path)?.read(&mut [0]).map(|_| ())
+}
+
+fn number(layers: &Layers, dotted: &str) -> Option<u64> {
+    let key = KEYS.iter().find(|key| key.dotted == dotted)?;
+    if layers.broken.contains(key.dotted) { None } else { (key.number)(&layers.config) }
+}
+
+/// The first of them that somebody set.
+fn place(layers: &Layers, dotted: &[&str]) -> Source {
+    let set = dotted.iter().find_map(|dotted| layers.config.sources.get(dotted));
+    set.cloned().unwrap_or(Source::Default)
+}
+
+fn origin(layers: &Layers, dotted: &str) -> String {
+    layers.config.sources.get(dotted).unwrap_or(&Source::Default).to_string()
+}
+
+fn grouped(number: u64) -> String {
+    group_digits(&number.to_string())
+}

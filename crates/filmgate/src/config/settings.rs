@@ -1,0 +1,220 @@
+//! Every setting, once. Whoever adds one adds it here, and nowhere else.
+//!
+//! Owns names, types, defaults, limits and documentation. The doc comments are what
+//! `filmgate.example.toml` prints, so they speak to whoever runs the server: what it does, in which
+//! unit, and what the extremes mean.
+
+#![allow(clippy::doc_markdown, reason = "prose for a TOML file, where backticks would only disturb")]
+
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use super::rules;
+use super::secret::Secret;
+use super::values::choices;
+
+choices! {
+    /// When an upload is answered.
+    Mode {
+        /// Stored and recorded first: the answer carries the ids.
+        Direct = "direct",
+    } later ["queued"]
+}
+
+choices! {
+    /// What a success answer promises.
+    Durability {
+        /// The photo survives a power cut.
+        Durable = "durable",
+        /// The photo survives a crash of the program, not of the machine.
+        Relaxed = "relaxed",
+    } later ["node"]
+}
+
+choices! {
+    /// Who says who a request comes from.
+    Provider {
+        /// Filmgate's own users and sign-in.
+        Local = "local",
+    } later ["flask", "forward", "jwt"]
+}
+
+choices! {
+    /// How log lines are written.
+    LogFormat {
+        /// For people.
+        Text = "text",
+        /// An object a line, for collectors.
+        Json = "json",
+    } later []
+}
+
+settings! {
+    /// Every setting of the server, valid and complete.
+    Config {
+        /// The folder that holds everything: catalog, photos, staging files. One server owns it.
+        /// Relative paths, here and below, start at the directory Filmgate is started in.
+        data_dir: PathBuf = "filmgate-data", must rules::NOT_EMPTY;
+    }
+
+    /// What the server listens on, whom it believes, and how long it waits for slow cameras.
+    [server] Server {
+        /// Address and port. 127.0.0.1 is this machine alone, 0.0.0.0 every IPv4 network it is on.
+        listen: String = "127.0.0.1:8080", must rules::LISTEN;
+        /// Scheme and host as browsers see them, as in `https://photos.example.org`.
+        /// Empty: derived from each request.
+        public_url: String = "", must rules::PUBLIC_URL;
+        /// The reverse proxies in front: addresses and networks, as in `["127.0.0.1", "10.0.0.0/8"]`.
+        /// Only their X-Forwarded-* headers are believed. Empty: nobody's.
+        trusted_proxies: Vec<IpNet> = vec![];
+        /// Further origins whose pages may use a signed-in browser's cookie,
+        /// as in `["https://clinic.example.org"]`. The server's own origin always may.
+        allowed_origins: Vec<String> = vec![], must rules::ORIGINS;
+        /// Certificate chain, a PEM file. Set together with the key, the server speaks HTTPS.
+        tls_certificate_file: PathBuf = "";
+        /// The certificate's private key, a PEM file.
+        tls_key_file: PathBuf = "";
+        /// Connections at once; further ones wait to be accepted. Each needs a file descriptor,
+        /// and another one while a photo arrives on it.
+        connections_max: usize = 20_000, in 1..=1_000_000;
+        /// Time for a request's header to arrive whole, in milliseconds.
+        header_read_timeout_ms: u64 = 15_000, in 1..=3_600_000, as header_read_timeout in milliseconds;
+        /// Longest silence within a request's body, in milliseconds; then 408.
+        body_idle_timeout_ms: u64 = 30_000, in 1..=3_600_000, as body_idle_timeout in milliseconds;
+        /// How long a body may be slower than the minimum rate, in milliseconds from its start.
+        /// 0: not at all.
+        body_grace_ms: u64 = 30_000, in 0..=3_600_000, as body_grace in milliseconds;
+        /// Slowest a body may arrive, in bytes per second on average; slower is a 408.
+        body_rate_min_bytes_per_second: u64 = 256, in 1..=1_073_741_824;
+        /// Time for a whole body whose length is not known in advance, in milliseconds.
+        /// For the others it follows from their length and the minimum rate.
+        body_total_timeout_ms: u64 = 600_000, in 1..=86_400_000, as body_total_timeout in milliseconds;
+        /// Longest a client may leave an answer unread, in milliseconds; then it is closed.
+        write_timeout_ms: u64 = 30_000, in 1..=3_600_000, as write_timeout in milliseconds;
+        /// Largest header of a request, in bytes, cookies and address line included; more is a 431.
+        /// It is also the read buffer of each connection: smaller saves memory.
+        header_bytes_max: usize = 16_384, in 8_192..=1_048_576;
+        /// How much of a refused body is still read, in bytes, so that a browser sees the answer
+        /// instead of a broken connection. 0: nothing.
+        linger_bytes_max: u64 = 4_194_304, in 0..=1_099_511_627_776;
+        /// How long a refused body is still read, in milliseconds.
+        linger_timeout_ms: u64 = 5_000, in 1..=600_000, as linger_timeout in milliseconds;
+        /// How long uploads under way may go on after the signal to stop, in milliseconds.
+        /// 0: they are cut at once.
+        drain_deadline_ms: u64 = 30_000, in 0..=3_600_000, as drain_deadline in milliseconds;
+        /// Time for a TLS handshake, in milliseconds.
+        tls_handshake_timeout_ms: u64 = 10_000, in 1..=600_000, as tls_handshake_timeout in milliseconds;
+    }
+
+    /// How photos are taken in, and how much at once.
+    [ingest] Ingest {
+        /// When an upload is answered. "direct": after it is stored and recorded.
+        /// ("queued", answering before that, is not in this version yet.)
+        mode: Mode = Mode::Direct;
+        /// What a 2xx promises. "durable": the photo survives a power cut.
+        /// "relaxed" does not wait for the disk, and risks that: a photo that was answered with a
+        /// 2xx may be lost at a power cut. ("node" is not in this version yet.)
+        durability: Durability = Durability::Durable;
+        /// Threads for disk work: writing, syncing, renaming.
+        disk_workers: usize = 16, in 1..=1_024;
+        /// Pieces of disk work waiting for a thread; beyond them, uploads get a 503.
+        disk_queue_max: usize = 1_024, in 1..=1_000_000;
+        /// Largest photo, in bytes.
+        upload_bytes_max: u64 = 33_554_432, in 1..=1_099_511_627_776;
+        /// Largest request, in bytes: all its photos and fields together.
+        request_bytes_max: u64 = 268_435_456, in 1..=1_099_511_627_776;
+        /// Photos in one request.
+        captures_per_request_max: usize = 100, in 1..=10_000;
+        /// Parts in one request, photos and fields together.
+        parts_per_request_max: usize = 400, in 1..=100_000;
+        /// Largest metadata of a photo, in bytes of JSON.
+        metadata_bytes_max: usize = 65_536, in 2..=16_777_216;
+        /// Deepest nesting of objects and lists in metadata.
+        metadata_depth_max: usize = 32, in 1..=100;
+        /// Uploads under way at once; further ones get a 503.
+        uploads_in_flight_max: usize = 12_000, in 1..=1_000_000;
+        /// The same for one user; further ones get a 429.
+        uploads_in_flight_per_user_max: usize = 64, in 1..=1_000_000;
+        /// Bytes of uploads under way at once, as announced or received.
+        bytes_in_flight_max: u64 = 8_589_934_592, in 1..=1_125_899_906_842_624;
+        /// The same for one user.
+        bytes_in_flight_per_user_max: u64 = 536_870_912, in 1..=1_125_899_906_842_624;
+        /// Largest image, in pixels (width times height), read from its header before decoding.
+        image_pixels_max: u64 = 64_000_000, in 1..=4_294_967_296;
+        /// Scans of a progressive JPEG.
+        image_scans_max: u32 = 100, in 1..=100_000;
+        /// Frames of an animation.
+        image_frames_max: u32 = 16, in 1..=100_000;
+        /// Free space to leave on the data folder's disk, in bytes. Below it uploads get a 507 and
+        /// /readyz says not ready. 0: uploads go on until the disk is full.
+        free_bytes_min: u64 = 268_435_456, in 0..=1_125_899_906_842_624;
+        /// How long a request sent again is recognised, and a deleted photo stays deleted when an
+        /// offline camera sends it again, in days.
+        idempotency_keep_days: u64 = 400, in 1..=36_500, as idempotency_keep in days;
+        /// How long files that nothing refers to are kept aside before they are deleted, in days.
+        quarantine_keep_days: u64 = 30, in 1..=36_500, as quarantine_keep in days;
+    }
+
+    /// The catalog: sessions, photos, users and tasks.
+    [records] Records {
+        /// Where it is: "sqlite:PATH". Empty: catalog.sqlite in the data folder.
+        /// (PostgreSQL is not in this version yet.)
+        url: String = "", must rules::RECORDS_URL;
+        /// Connections for reading. Writing has one of its own.
+        read_connections: usize = 4, in 1..=256;
+        /// Requests that share one transaction, and with it one sync of the disk, when many wait.
+        commit_batch_max: usize = 256, in 1..=10_000;
+    }
+
+    /// Where the photos themselves are.
+    [blobs] Blobs {
+        /// "file:PATH", a folder. Empty: blobs in the data folder. (S3 is not in this version yet.)
+        url: String = "", must rules::BLOBS_URL;
+    }
+
+    /// The work after an upload: checking, standing upright, thumbnails.
+    [jobs] Jobs {
+        /// Redis as a transport for tasks. Not in this version yet: leave it empty.
+        redis_url: Secret = "", must rules::REDIS_LATER;
+    }
+
+    /// Who is asking.
+    [identity] Identity {
+        /// "local": Filmgate's own users.
+        /// ("flask", "forward" and "jwt" are not in this version yet.)
+        provider: Provider = Provider::Local;
+        /// How long a sign-in lasts, in hours.
+        sign_in_hours: u64 = 12, in 1..=87_600, as sign_in_lifetime in hours;
+        /// Shortest password, in bytes.
+        password_bytes_min: usize = 10, in 8..=1_024;
+        /// Guesses at one user's password from one address, per minute; then 429.
+        sign_ins_per_minute_per_user: u32 = 10, in 1..=1_000_000;
+        /// Guesses from one address at any user's password, per minute; then 429.
+        sign_ins_per_minute_per_address: u32 = 60, in 1..=1_000_000;
+        /// Passwords checked at once. Each takes 19 MiB and some 20 ms of a processor.
+        password_hashing_parallel: usize = 2, in 1..=256;
+    }
+
+    /// The application around Filmgate, where there is one.
+    [host] Host {
+        /// Its database, to read users and sessions from. Not in this version yet: leave it empty.
+        database_url: Secret = "", must rules::HOST_LATER;
+    }
+
+    /// What the server tells about itself, on standard error.
+    [log] Log {
+        /// "text" for people, "json" for collectors.
+        format: LogFormat = LogFormat::Text;
+        /// "error", "warn", "info", "debug" or "trace"; or by module, as in "info,filmgate=debug".
+        level: String = "info", must rules::LOG_LEVEL;
+    }
+
+    /// The HTTP interface.
+    [api] Api {
+        /// Most items on one page of a list.
+        page_size_max: usize = 200, in 1..=10_000;
+        /// Serve the browsable documentation of the interface.
+        docs: bool = true;
+    }
+}

@@ -1,0 +1,269 @@
+//! One request on its way from hyper into the router, and its answer on the way back.
+//!
+//! **Owns** what is shared by the requests of one connection ([`Connection`]). **Promises** that
+//! the router sees only requests that passed [`inspect`](super::inspect), with their peer and a
+//! guarded body, and that an answer which overtook its body says `Connection: close`.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::header::CONNECTION;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Request, Response, Uri};
+use axum::routing::future::RouteFuture;
+use bytes::{Bytes, BytesMut};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use tower::Service as _;
+
+use super::body::GuardedBody;
+use super::edge;
+use super::limits::ListenLimits;
+use super::{Peer, Render};
+
+/// How far the body of a connection's latest request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum BodyState {
+    /// There is none, or all of it was read.
+    Whole = 0,
+    /// Nobody asked for it yet.
+    Untouched = 1,
+    /// Some was read.
+    Partial = 2,
+    /// Reading it failed.
+    Broken = 3,
+}
+
+/// What the requests of one connection share with the task that drives it.
+#[derive(Debug, Default)]
+pub(super) struct Connection {
+    body: AtomicU8,
+    /// HTTP/2: requests whose answer is not yet out.
+    in_flight: AtomicUsize,
+    /// HTTP/2: answers of which a piece was taken and no further one asked for.
+    stuck: AtomicUsize,
+    /// HTTP/2: grows whenever anything moves.
+    moves: AtomicU64,
+}
+
+impl Connection {
+    pub(super) fn set_body(&self, state: BodyState) {
+        self.body.store(state as u8, Ordering::Relaxed);
+    }
+
+    fn body(&self) -> BodyState {
+        match self.body.load(Ordering::Relaxed) {
+            0 => BodyState::Whole,
+            1 => BodyState::Untouched,
+            2 => BodyState::Partial,
+            _ => BodyState::Broken,
+        }
+    }
+
+    pub(super) fn body_unread(&self) -> bool {
+        self.body() != BodyState::Whole
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn stuck(&self) -> usize {
+        self.stuck.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn moves(&self) -> u64 {
+        self.moves.load(Ordering::Relaxed)
+    }
+}
+
+/// The service of one connection.
+pub(super) struct EdgeService {
+    pub(super) router: Router,
+    pub(super) limits: Arc<ListenLimits>,
+    pub(super) render: Render,
+    pub(super) peer: Peer,
+    pub(super) connection: Arc<Connection>,
+    /// HTTP/2 has many requests at once and resets a single one; HTTP/1 ends the connection.
+    pub(super) multiplexed: bool,
+}
+
+impl hyper::service::Service<Request<Incoming>> for EdgeService {
+    type Response = Response<AnswerBody>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn call(&self, request: Request<Incoming>) -> Answer {
+        let (mut head, body) = request.into_parts();
+        let length_known = body.size_hint().exact().is_some();
+        let body = if body.is_end_stream() {
+            self.connection.set_body(BodyState::Whole);
+            Body::empty()
+        } else {
+            if !self.multiplexed {
+                detach(&mut head);
+            }
+            let connection = (!self.multiplexed).then(|| Arc::clone(&self.connection));
+            Body::new(GuardedBody::new(body, Arc::clone(&self.limits), connection))
+        };
+        let way = match edge::inspect(&head) {
+            Ok(()) => {
+                head.extensions.insert(self.peer);
+                Way::Routed(self.router.clone().call(Request::from_parts(head, body)))
+            }
+            Err(refusal) => {
+                tracing::debug!(peer = %self.peer.addr, code = refusal.code, "refused at the edge");
+                drop(body);
+                let mut answer = (self.render)(refusal.status, refusal.code, refusal.message);
+                if !self.multiplexed {
+                    // A peer that cannot form a request cannot be trusted to end one either.
+                    answer.headers_mut().insert(CONNECTION, edge::CLOSE);
+                }
+                Way::Refused(Some(answer))
+            }
+        };
+        let in_flight = self.multiplexed.then(|| InFlight::new(Arc::clone(&self.connection)));
+        Answer { way, connection: Arc::clone(&self.connection), length_known, in_flight }
+    }
+}
+
+/// Copies a header out of hyper's read buffer. Its values are slices of that buffer and would
+/// keep all of it for as long as the request lives, beside the next one for the body: 20 instead
+/// of 15 KB for each slow upload.
+fn detach(head: &mut Parts) {
+    let uri = head.uri.to_string();
+    let values: usize = head.headers.values().map(HeaderValue::len).sum();
+    let mut copy = BytesMut::with_capacity(uri.len() + values);
+    copy.extend_from_slice(uri.as_bytes());
+    for value in head.headers.values() {
+        copy.extend_from_slice(value.as_bytes());
+    }
+    let mut copy = copy.freeze();
+    if let Ok(uri) = Uri::from_maybe_shared(copy.split_to(uri.len())) {
+        head.uri = uri;
+    }
+    for value in head.headers.values_mut() {
+        if let Ok(own) = HeaderValue::from_maybe_shared(copy.split_to(value.len())) {
+            *value = own;
+        }
+    }
+}
+
+enum Way {
+    Refused(Option<Response<Body>>),
+    Routed(RouteFuture<Infallible>),
+}
+
+/// The future of one answer.
+pub(super) struct Answer {
+    way: Way,
+    connection: Arc<Connection>,
+    length_known: bool,
+    in_flight: Option<InFlight>,
+}
+
+impl Future for Answer {
+    type Output = Result<Response<AnswerBody>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let mut response = match &mut this.way {
+            Way::Refused(answer) => answer.take().unwrap_or_default(),
+            Way::Routed(future) => ready!(Pin::new(future).poll(cx))?,
+        };
+        let in_flight = this.in_flight.take();
+        if in_flight.is_none() && this.overtook_its_body(&response) {
+            response.headers_mut().insert(CONNECTION, edge::CLOSE);
+        }
+        Poll::Ready(Ok(response.map(|body| AnswerBody { body, in_flight })))
+    }
+}
+
+impl Answer {
+    /// Whether hyper will have to end the connection after this answer. The client is told, or it
+    /// would send its next request into a closing socket.
+    fn overtook_its_body(&self, response: &Response<Body>) -> bool {
+        match self.connection.body() {
+            BodyState::Whole => false,
+            BodyState::Untouched | BodyState::Broken => true,
+            // A form in chunks is complete before its last, empty chunk is read: hyper then finds
+            // the end by itself and the connection lives on.
+            BodyState::Partial => {
+                self.length_known || response.status().is_client_error() || response.status().is_server_error()
+            }
+        }
+    }
+}
+
+/// Counts one HTTP/2 request until its answer is out.
+struct InFlight {
+    connection: Arc<Connection>,
+    stuck: bool,
+}
+
+impl InFlight {
+    fn new(connection: Arc<Connection>) -> Self {
+        connection.in_flight.fetch_add(1, Ordering::Relaxed);
+        connection.moves.fetch_add(1, Ordering::Relaxed);
+        Self { connection, stuck: false }
+    }
+
+    fn set_stuck(&mut self, stuck: bool) {
+        if self.stuck == stuck {
+            return;
+        }
+        self.stuck = stuck;
+        if stuck {
+            self.connection.stuck.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.connection.stuck.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.connection.moves.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.set_stuck(false);
+        self.connection.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.connection.moves.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// An answer's body. Over HTTP/2 it notes whether a piece lies with hyper for want of the
+/// client's window, which no timeout of the socket can see.
+pub(super) struct AnswerBody {
+    body: Body,
+    in_flight: Option<InFlight>,
+}
+
+impl http_body::Body for AnswerBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = &mut *self;
+        if let Some(in_flight) = &mut this.in_flight {
+            in_flight.set_stuck(false);
+        }
+        let frame = Pin::new(&mut this.body).poll_frame(cx);
+        if let (Some(in_flight), Poll::Ready(Some(Ok(_)))) = (&mut this.in_flight, &frame) {
+            in_flight.set_stuck(true);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

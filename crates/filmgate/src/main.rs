@@ -1,0 +1,5 @@
+//! The program `filmgate`.
+
+fn main() -> std::process::ExitCode {
+    filmgate::cli::main()
+}

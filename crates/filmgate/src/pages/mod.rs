@@ -1,0 +1,59 @@
+//! The embedded pages: `cargo build` alone makes them part of the program.
+
+use axum::extract::Path;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use rust_embed::RustEmbed;
+
+use crate::error::Error;
+
+#[derive(RustEmbed)]
+#[folder = "src/pages/assets"]
+struct Assets;
+
+/// No inline script or style, nothing from another host; pictures come from our own answers and from the camera.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; \
+     media-src 'self' blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// `GET /`
+pub async fn home(headers: HeaderMap) -> Response {
+    serve("index.html", &headers)
+}
+
+/// `GET /api/v1/docs`
+pub async fn api_docs(headers: HeaderMap) -> Response {
+    serve("api.html", &headers)
+}
+
+/// `GET /pages/{name}`
+pub async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
+    // The pages themselves have addresses of their own.
+    let is_page = std::path::Path::new(&name).extension().is_some_and(|extension| extension == "html");
+    if is_page { Error::not_found().into_response() } else { serve(&name, &headers) }
+}
+
+fn serve(name: &str, headers: &HeaderMap) -> Response {
+    let Some(asset) = Assets::get(name) else { return Error::not_found().into_response() };
+    let etag = format!("\"{}\"", hex::encode(asset.metadata.sha256_hash()));
+    let kind = match name.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        _ => "application/octet-stream",
+    };
+    let unchanged = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes());
+    let mut response = if unchanged {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        ([(header::CONTENT_TYPE, kind)], asset.data).into_response()
+    };
+    let headers = response.headers_mut();
+    if let Ok(etag) = HeaderValue::from_str(&etag) {
+        headers.insert(header::ETAG, etag);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert("permissions-policy", HeaderValue::from_static("camera=(self), screen-wake-lock=(self)"));
+    response
+}

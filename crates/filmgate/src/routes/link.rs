@@ -1,0 +1,110 @@
+//! `POST /assessment/camera/link/{session_id}`: captures belong to an assessment from now on.
+
+use axum::extract::State;
+use records::AssessmentType;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{Data, SnafuResponse, owned};
+use crate::app::App;
+use crate::auth::SignedIn;
+use crate::error::{Error, Result};
+use crate::extract::{Json, PathVariable};
+
+/// Captures linked by one request.
+const CAPTURES_MAX: usize = 10_000;
+
+/// Which captures belong to which assessment.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct LinkRequest {
+    /// Ids of captures of this session; others count for nothing.
+    #[schema(max_items = 10000)]
+    capture_ids: Vec<String>,
+    /// The assessment, as the app names it: a number or a text.
+    #[schema(schema_with = scalar_id)]
+    assessment_record_id: serde_json::Value,
+    /// What kind of assessment it is.
+    assessment_type: LinkType,
+}
+
+/// A number or a text.
+pub(super) fn scalar_id() -> utoipa::openapi::schema::Schema {
+    use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
+    let one_of = OneOfBuilder::new()
+        .item(ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)))
+        .item(ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(200)))
+        .build();
+    Schema::OneOf(one_of)
+}
+
+/// A kind of assessment.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkType {
+    /// The questionnaire.
+    Phq,
+    /// The conversation.
+    Llm,
+}
+
+/// What linking did.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Linked {
+    /// The session.
+    session_id: String,
+    /// Captures that now belong to the assessment.
+    captures_updated: usize,
+    /// Captures that belonged to one already, and stay as they are.
+    captures_already_linked: usize,
+    /// The assessment, as sent.
+    #[schema(schema_with = scalar_id)]
+    assessment_record_id: serde_json::Value,
+    /// Its kind.
+    assessment_type: LinkType,
+    /// Whether a capture was kept from changing its assessment.
+    contamination_prevented: bool,
+}
+
+/// Link captures to an assessment
+///
+/// A capture that is linked already stays as it is.
+#[utoipa::path(post, path = "/assessment/camera/link/{session_id}", tag = "Captures of a page",
+    params(("session_id" = String, Path, description = "The assessment session")),
+    request_body = LinkRequest,
+    responses((status = 200, description = "Linked", body = Data<Linked>), (status = "default", response = SnafuResponse)))]
+pub async fn link(
+    State(app): State<App>,
+    caller: SignedIn,
+    PathVariable(session_id): PathVariable,
+    Json(request): Json<LinkRequest>,
+) -> Result<axum::Json<Data<Linked>>> {
+    let gate = owned::session(&app, &caller, &session_id).await?;
+    if request.capture_ids.len() > CAPTURES_MAX {
+        return Err(Error::invalid(format!("Link at most {CAPTURES_MAX} captures at once")));
+    }
+    let names_something = match &request.assessment_record_id {
+        serde_json::Value::Number(_) => true,
+        serde_json::Value::String(text) => (1..=200).contains(&text.chars().count()) && !text.contains('\0'),
+        _ => false,
+    };
+    if !names_something {
+        return Err(Error::invalid("assessment_record_id is a number, or a text of 1 to 200 characters"));
+    }
+    let kind = match request.assessment_type {
+        LinkType::Phq => AssessmentType::Phq,
+        LinkType::Llm => AssessmentType::Llm,
+    };
+    // What is no id names no capture of this session.
+    let ids = request.capture_ids.iter().filter_map(|id| Uuid::try_parse(id).ok()).collect();
+    let assessment = request.assessment_record_id.to_string();
+    let outcome = app.records.link_captures(gate.session.id, ids, kind, assessment).await?;
+    Ok(Data::ok(Linked {
+        session_id: gate.session.id.to_string(),
+        captures_updated: outcome.updated,
+        captures_already_linked: outcome.already_linked,
+        assessment_record_id: request.assessment_record_id,
+        assessment_type: request.assessment_type,
+        contamination_prevented: outcome.already_linked > 0,
+    }))
+}

@@ -1,0 +1,153 @@
+//! `POST /assessment/camera/upload`: any number of frames in one form.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
+use intake::{BodyError, FormKind, Receipt, Skipped, StoredCapture, Upload};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{SnafuResponse, Status};
+use crate::app::App;
+use crate::auth::SignedIn;
+use crate::error::{Error, Result};
+
+/// What was stored.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Uploaded {
+    status: Status,
+    /// `Uploaded N captures`
+    message: String,
+    /// The stored captures, in the form's order.
+    captures: Vec<CaptureView>,
+    /// Captures that the session's settings do not want: not stored, and no error.
+    skipped: Vec<SkippedView>,
+}
+
+/// One stored capture.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CaptureView {
+    /// UUIDv7.
+    id: String,
+    /// Unique; the last part of the photo's URL.
+    filename: String,
+    /// Why the frame was taken.
+    trigger: String,
+    /// When the server received it: UTC, ISO 8601, microseconds, no offset.
+    timestamp: String,
+    /// SHA-256 of the bytes as stored, in hex: compare it with your own.
+    sha256: String,
+}
+
+/// One capture that was not wanted.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SkippedView {
+    /// The part's name.
+    key: String,
+    /// Its trigger.
+    trigger: String,
+    /// Why, for a person.
+    reason: String,
+}
+
+impl From<StoredCapture> for CaptureView {
+    fn from(capture: StoredCapture) -> Self {
+        Self {
+            id: capture.id.to_string(),
+            filename: capture.filename,
+            trigger: capture.trigger,
+            timestamp: capture.timestamp,
+            sha256: capture.sha256,
+        }
+    }
+}
+
+impl From<Skipped> for SkippedView {
+    fn from(skipped: Skipped) -> Self {
+        Self { key: skipped.key, trigger: skipped.trigger, reason: skipped.reason }
+    }
+}
+
+/// The form, as documented. Parts may come in any order.
+#[derive(ToSchema)]
+#[allow(dead_code)] // read as a stream, never as this
+pub struct BatchForm {
+    /// The assessment session.
+    session_id: String,
+    /// A photo: JPEG, PNG, WebP or HEIC. Any number of `capture_<key>`.
+    #[schema(format = Binary, content_media_type = "application/octet-stream")]
+    capture_0: Option<String>,
+    /// JSON about `capture_<key>`: `trigger` (default `MANUAL`), `phq_response_id`, `llm_conversation_id`,
+    /// `captured_at` (ISO 8601), `timing` (object); unknown members are kept.
+    metadata_0: Option<String>,
+}
+
+/// Upload frames
+///
+/// All captures of a request are stored or none is; a 200 means that they survive a power cut. A capture whose
+/// trigger the session's camera settings do not want is skipped and named. Send an `Idempotency-Key` to be able to
+/// send the same form again safely.
+#[utoipa::path(post, path = "/assessment/camera/upload", tag = "Captures of a page",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, unique for this form")),
+    request_body(content = BatchForm, content_type = "multipart/form-data"),
+    responses((status = 200, description = "Stored", body = Uploaded), (status = "default", response = SnafuResponse)))]
+pub async fn upload_batch(State(app): State<App>, caller: SignedIn, request: Request) -> Result<Response> {
+    let receipt = receive(&app, &caller, FormKind::Batch, request).await?;
+    let replayed = receipt.replayed;
+    let answer = Uploaded {
+        status: Status::Olkorect,
+        message: format!("Uploaded {} captures", receipt.captures.len()),
+        captures: receipt.captures.into_iter().map(Into::into).collect(),
+        skipped: receipt.skipped.into_iter().map(Into::into).collect(),
+    };
+    Ok(with_replay_header(Json(answer), replayed))
+}
+
+/// Hands a form to intake as it streams in.
+pub(super) async fn receive(app: &App, caller: &SignedIn, kind: FormKind, request: Request) -> Result<Receipt> {
+    let headers = request.headers();
+    let upload = Upload {
+        uploader: caller.uploader(),
+        kind,
+        boundary: boundary(headers)?,
+        content_length: headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok()),
+        idempotency_key: idempotency_key(headers)?,
+    };
+    let body = request.into_body().into_data_stream();
+    Ok(app.intake.receive(upload, body.map(|chunk| chunk.map_err(|error| body_error(&error)))).await?)
+}
+
+/// Says that the answer is an earlier one.
+pub(super) fn with_replay_header(answer: impl IntoResponse, replayed: bool) -> Response {
+    let mut response = answer.into_response();
+    if replayed {
+        response.headers_mut().insert("idempotency-replayed", axum::http::HeaderValue::from_static("true"));
+    }
+    response
+}
+
+fn boundary(headers: &HeaderMap) -> Result<String> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("multipart/form-data") {
+        return Err(Error::not_a_form());
+    }
+    // Absent, it is the form that is malformed: intake says so.
+    let parameters = kind.split(';').skip(1).filter_map(|parameter| parameter.trim().split_once('='));
+    let boundary = parameters.into_iter().find(|(name, _)| name.trim().eq_ignore_ascii_case("boundary"));
+    Ok(boundary.map(|(_, value)| value.trim().trim_matches('"').to_owned()).unwrap_or_default())
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    key.to_str().map(|key| Some(key.to_owned())).map_err(|_| intake::Refusal::BadIdempotencyKey.into())
+}
+
+fn body_error(error: &axum::Error) -> BodyError {
+    match crate::listen::body_timeout(error) {
+        Some(timeout) => BodyError::TooSlow(timeout.to_string()),
+        None => BodyError::Incomplete("the connection broke off".to_owned()),
+    }
+}

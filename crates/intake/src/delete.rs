@@ -1,0 +1,62 @@
+//! Showing and deleting what is stored.
+
+use std::fs::File;
+
+use records::Capture;
+use uuid::Uuid;
+
+use crate::Intake;
+
+/// Why a stored photo cannot be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum FileRefusal {
+    /// The bytes are not those that were stored: never served.
+    #[error("the stored photo is damaged")]
+    Damaged,
+    /// The store does not give it.
+    #[error(transparent)]
+    Store(blobs::Error),
+}
+
+impl Intake {
+    /// Opens a capture's photo, its bytes checked against the checksum taken as it came in.
+    ///
+    /// # Errors
+    /// [`FileRefusal::Damaged`] on bit rot, which is also logged as an error: an operator must hear of it.
+    pub async fn open_photo(&self, capture: &Capture) -> Result<(File, u64), FileRefusal> {
+        match self.blobs.open_verified(capture.blob.key.clone(), capture.blob.sha256).await {
+            Ok(opened) => Ok(opened),
+            Err(blobs::Error::Damaged) => {
+                tracing::error!(capture_id = %capture.id, "a stored photo is damaged; it is not served. Run filmgate fsck --deep");
+                Err(FileRefusal::Damaged)
+            }
+            Err(error) => {
+                tracing::error!(capture_id = %capture.id, %error, "a stored photo cannot be read");
+                Err(FileRefusal::Store(error))
+            }
+        }
+    }
+
+    /// Deletes a capture: its row gives way to a tombstone, then its bytes go.
+    pub async fn delete_capture(&self, id: Uuid, reason: &str) -> records::Result<Capture> {
+        let capture = self.records.delete_capture(id, reason.to_owned(), (self.clock)()).await?;
+        self.delete_bytes(std::slice::from_ref(&capture)).await;
+        Ok(capture)
+    }
+
+    /// Deletes a session's captures that belong to no assessment; how many.
+    pub async fn delete_unlinked(&self, session_id: Uuid, reason: &str) -> records::Result<usize> {
+        let captures = self.records.delete_unlinked_captures(session_id, reason.to_owned(), (self.clock)()).await?;
+        self.delete_bytes(&captures).await;
+        Ok(captures.len())
+    }
+
+    async fn delete_bytes(&self, captures: &[Capture]) {
+        for capture in captures {
+            if let Err(error) = self.blobs.delete(capture.blob.key.clone()).await {
+                // The tombstone names the key: recovery and fsck finish it.
+                tracing::error!(capture_id = %capture.id, %error, "the bytes of a deleted capture are still there");
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The way of a capture, from the socket's bytes to durable and back.
+//!
+//! **Owns** the order of work on an upload: *gate cheaply* as soon as the session is known, *stage* while bytes arrive,
+//! *gate again* with everything known, check the structure, *publish*, *record*, and only then let the answer go.
+//! **Promises** that all captures of a request are stored or none is; that a retry with the same idempotency key gets
+//! the same answer and stores nothing twice; that a client who leaves half-way leaves nothing behind; that a crash
+//! leaves at most bytes without a row, which [`Intake::recover`] sets aside.
+//! **Leaves** to others: HTTP (`filmgate`), how rows and bytes become durable (`records`, `blobs`), what a photo is
+//! (`imaging`).
+//!
+//! [`Intake::receive`] is the one door in.
+
+mod admission;
+mod delete;
+mod form;
+mod fsck;
+mod gate;
+mod keys;
+mod metadata;
+mod publish;
+mod receive;
+mod refusal;
+mod sweep;
+
+use std::sync::Arc;
+
+use blobs::Blobs;
+use jiff::Timestamp;
+use records::Records;
+
+pub use delete::FileRefusal;
+pub use fsck::{FsckOptions, FsckReport};
+pub use gate::Trigger;
+pub use receive::{BodyError, FormKind, Receipt, Skipped, StoredCapture, Upload, Uploader, contract_time};
+pub use refusal::{ERROR_CODES, Refusal};
+pub use sweep::{Recovered, Swept};
+
+/// Tells the time. Passed in, so that tests can say what time it is.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// What one upload, one user and the whole server may ask for.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bytes of one photo.
+    pub upload_bytes_max: u64,
+    /// Bytes of one request's body.
+    pub request_bytes_max: u64,
+    /// Photos in one request.
+    pub captures_per_request_max: usize,
+    /// Parts of one form, fields included.
+    pub parts_per_request_max: usize,
+    /// Bytes of one text field.
+    pub metadata_bytes_max: usize,
+    /// How deep metadata may nest.
+    pub metadata_depth_max: usize,
+    /// Uploads at once, in all.
+    pub uploads_in_flight_max: usize,
+    /// Uploads at once, of one user.
+    pub uploads_in_flight_per_user_max: usize,
+    /// Bytes under way at once, in all.
+    pub bytes_in_flight_max: u64,
+    /// Bytes under way at once, of one user.
+    pub bytes_in_flight_per_user_max: u64,
+    /// What a photo's structure may ask for.
+    pub image: imaging::Limits,
+}
+
+/// The way in, open. Cheap to clone.
+#[derive(Clone)]
+pub struct Intake {
+    records: Records,
+    blobs: Blobs,
+    limits: Arc<Limits>,
+    clock: Clock,
+    admission: admission::Admission,
+    keys_in_progress: keys::KeysInProgress,
+    metrics: receive::Metrics,
+}
+
+impl Intake {
+    /// Opens the way in, over a catalog and a store.
+    pub fn new(records: Records, blobs: Blobs, limits: Limits, clock: Clock) -> Self {
+        let limits = Arc::new(limits);
+        Self {
+            records,
+            blobs,
+            admission: admission::Admission::new(limits.clone()),
+            limits,
+            clock,
+            keys_in_progress: keys::KeysInProgress::default(),
+            metrics: receive::Metrics::new(),
+        }
+    }
+
+    /// Adds intake's metrics to a registry.
+    pub fn register_metrics(&self, registry: &mut prometheus_client::registry::Registry) {
+        self.metrics.register(registry);
+        self.admission.register_metrics(registry);
+    }
+
+    /// Uploads under way, and the most there may be.
+    pub fn uploads_in_flight(&self) -> (usize, usize) {
+        (self.admission.requests(), self.limits.uploads_in_flight_max)
+    }
+}

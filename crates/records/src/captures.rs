@@ -1,0 +1,504 @@
+//! Captures: recorded with their tasks and idempotency key in one transaction, listed, linked, deleted.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use uuid::Uuid;
+
+use crate::sessions::gate_by_id;
+use crate::users::timestamp;
+use crate::{Cursor, Error, Page, Records, Result, SessionGate};
+
+/// What a capture belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AssessmentType {
+    /// An answer of the questionnaire.
+    Phq,
+    /// A conversation with the language model.
+    Llm,
+    /// Neither.
+    General,
+}
+
+impl AssessmentType {
+    /// The word in SQL and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Phq => "PHQ",
+            Self::Llm => "LLM",
+            Self::General => "GENERAL",
+        }
+    }
+}
+
+/// Where a capture's bytes lie, and what they must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBlob {
+    /// Key in the blob store.
+    pub key: String,
+    /// How the bytes are stored: `plain`.
+    pub format: String,
+    /// How many bytes the photo has.
+    pub size_bytes: u64,
+    /// SHA-256 of the photo.
+    pub sha256: [u8; 32],
+}
+
+/// A capture to record.
+#[derive(Clone, Debug)]
+pub struct NewCapture {
+    /// Its id, a UUIDv7.
+    pub id: Uuid,
+    /// The id of the task that processes it.
+    pub task_id: Uuid,
+    /// Unique; also the last part of its URL.
+    pub filename: String,
+    /// Its bytes.
+    pub blob: StoredBlob,
+    /// True type, by the bytes.
+    pub content_type: String,
+    /// Width in pixels, as stored (not turned upright).
+    pub width_px: u32,
+    /// Height in pixels, as stored.
+    pub height_px: u32,
+    /// Why the frame was taken.
+    pub trigger: String,
+    /// What it belongs to.
+    pub assessment_type: AssessmentType,
+    /// Which one, as a JSON scalar.
+    pub assessment_id: Option<String>,
+    /// The client's clock, as sent.
+    pub captured_at: Option<String>,
+    /// When the server received it.
+    pub received_at: Timestamp,
+    /// Everything the client said of it: a JSON object.
+    pub metadata: String,
+}
+
+/// A capture as stored.
+#[derive(Clone, Debug)]
+pub struct Capture {
+    /// Its id, a UUIDv7.
+    pub id: Uuid,
+    /// Its session.
+    pub session_id: Uuid,
+    /// Unique; also the last part of its URL.
+    pub filename: String,
+    /// Its bytes.
+    pub blob: StoredBlob,
+    /// True type, by the bytes.
+    pub content_type: String,
+    /// Width in pixels, as stored.
+    pub width_px: u32,
+    /// Height in pixels, as stored.
+    pub height_px: u32,
+    /// Why the frame was taken.
+    pub trigger: String,
+    /// What it belongs to.
+    pub assessment_type: AssessmentType,
+    /// Which one, as a JSON scalar.
+    pub assessment_id: Option<String>,
+    /// The client's clock, as sent.
+    pub captured_at: Option<String>,
+    /// When the server received it.
+    pub received_at: Timestamp,
+    /// The settings that the final gate used, as JSON.
+    pub settings_snapshot: Option<String>,
+    /// Everything the client said of it: a JSON object.
+    pub metadata: String,
+}
+
+/// The answer to a request with an idempotency key, kept so that a retry gets the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyRecord {
+    /// Whose key it is.
+    pub user_id: i64,
+    /// The key, as sent.
+    pub key: String,
+    /// SHA-256 over the request's parsed parts.
+    pub digest: [u8; 32],
+    /// The answer, as JSON.
+    pub answer: String,
+}
+
+/// Everything one request records.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    /// What the final gate saw; if the catalog has changed since, nothing is recorded.
+    pub gate: SessionGate,
+    /// The captures, their bytes already durable.
+    pub captures: Vec<NewCapture>,
+    /// The key to keep with them.
+    pub idempotency: Option<IdempotencyRecord>,
+    /// When the request was answered.
+    pub now: Timestamp,
+}
+
+/// What recording did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// The rows are there.
+    Stored,
+    /// Another request with this key was first; nothing of this one was recorded.
+    KeyTaken(IdempotencyRecord),
+}
+
+/// Why nothing was recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordingError {
+    /// The session, its owner, its end or its settings are no longer what the gate saw: gate again.
+    #[error("the session changed while its captures were on their way")]
+    GateChanged,
+    /// The catalog failed.
+    #[error(transparent)]
+    Catalog(#[from] Error),
+}
+
+impl From<rusqlite::Error> for RecordingError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Catalog(error.into())
+    }
+}
+
+/// What linking captures to an assessment did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkOutcome {
+    /// Captures that now belong to the assessment.
+    pub updated: usize,
+    /// Captures that belonged to one already, and stay as they are.
+    pub already_linked: usize,
+}
+
+const COLUMNS: &str = "id, session_id, filename, blob_key, blob_format, size_bytes, sha256, content_type, width_px, \
+     height_px, capture_trigger, assessment_type, assessment_id, captured_at, received_at, settings_snapshot, metadata";
+
+fn capture_from(row: &Row<'_>) -> rusqlite::Result<Capture> {
+    Ok(Capture {
+        id: row.get(0)?,
+        session_id: row.get(1)?,
+        filename: row.get(2)?,
+        blob: StoredBlob { key: row.get(3)?, format: row.get(4)?, size_bytes: row.get(5)?, sha256: row.get(6)? },
+        content_type: row.get(7)?,
+        width_px: row.get(8)?,
+        height_px: row.get(9)?,
+        trigger: row.get(10)?,
+        assessment_type: match row.get_ref(11)?.as_str()? {
+            "PHQ" => AssessmentType::Phq,
+            "LLM" => AssessmentType::Llm,
+            _ => AssessmentType::General,
+        },
+        assessment_id: row.get(12)?,
+        captured_at: row.get(13)?,
+        received_at: timestamp(row.get(14)?),
+        settings_snapshot: row.get(15)?,
+        metadata: row.get(16)?,
+    })
+}
+
+fn cursor_of(capture: &Capture) -> Cursor {
+    Cursor { time_us: capture.received_at.as_microsecond(), id: capture.id }
+}
+
+fn idempotency_record(db: &Connection, user_id: i64, key: &str) -> Result<Option<IdempotencyRecord>> {
+    let mut statement =
+        db.prepare_cached("SELECT digest, answer FROM idempotency_keys WHERE user_id = ? AND key = ?")?;
+    Ok(statement
+        .query_row(params![user_id, key], |row| {
+            Ok(IdempotencyRecord { user_id, key: key.to_owned(), digest: row.get(0)?, answer: row.get(1)? })
+        })
+        .optional()?)
+}
+
+fn insert_capture(db: &Connection, session_id: Uuid, snapshot: Option<&str>, capture: &NewCapture) -> Result<()> {
+    db.prepare_cached(&format!(
+        "INSERT INTO captures ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    ))?
+    .execute(params![
+        capture.id,
+        session_id,
+        capture.filename,
+        capture.blob.key,
+        capture.blob.format,
+        capture.blob.size_bytes,
+        capture.blob.sha256,
+        capture.content_type,
+        capture.width_px,
+        capture.height_px,
+        capture.trigger,
+        capture.assessment_type.as_str(),
+        capture.assessment_id,
+        capture.captured_at,
+        capture.received_at.as_microsecond(),
+        snapshot,
+        capture.metadata,
+    ])?;
+    db.prepare_cached(
+        "INSERT INTO tasks (id, capture_id, kind, state, created_at) VALUES (?, ?, 'process', 'PENDING', ?)",
+    )?
+    .execute(params![capture.task_id, capture.id, capture.received_at.as_microsecond()])?;
+    Ok(())
+}
+
+fn bury(db: &Connection, capture: &Capture, reason: &str, now: Timestamp) -> Result<()> {
+    db.prepare_cached("DELETE FROM captures WHERE id = ?")?.execute([capture.id])?;
+    db.prepare_cached(
+        "INSERT INTO tombstones (capture_id, session_id, filename, blob_key, reason, deleted_at) VALUES (?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params![capture.id, capture.session_id, capture.filename, capture.blob.key, reason, now.as_microsecond()])?;
+    Ok(())
+}
+
+impl Records {
+    /// The answer already given under an idempotency key.
+    pub async fn idempotency_record(&self, user_id: i64, key: String) -> Result<Option<IdempotencyRecord>> {
+        self.engine.read(move |db| idempotency_record(db, user_id, &key)).await
+    }
+
+    /// Records captures, their tasks and the idempotency key: all of them or none, durable when this returns.
+    ///
+    /// The session is looked at again inside the transaction; if it is not what the gate saw, nothing is recorded.
+    pub async fn record_captures(&self, recording: Recording) -> Result<Recorded, RecordingError> {
+        self.engine
+            .write(move |db| {
+                if let Some(wanted) = &recording.idempotency
+                    && let Some(first) = idempotency_record(db, wanted.user_id, &wanted.key)?
+                {
+                    return Ok(Recorded::KeyTaken(first));
+                }
+                if gate_by_id(db, recording.gate.session.id)?.as_ref() != Some(&recording.gate) {
+                    return Err(RecordingError::GateChanged);
+                }
+                let snapshot = recording
+                    .gate
+                    .settings
+                    .as_ref()
+                    .map(serde_json::to_string)
+                    .transpose()
+                    .map_err(|error| Error::Conflict(format!("camera settings do not fit JSON: {error}")))?;
+                for capture in &recording.captures {
+                    insert_capture(db, recording.gate.session.id, snapshot.as_deref(), capture)?;
+                }
+                if let Some(record) = &recording.idempotency {
+                    db.prepare_cached(
+                        "INSERT INTO idempotency_keys (user_id, key, digest, answer, created_at) VALUES (?, ?, ?, ?, ?)",
+                    )?
+                    .execute(params![
+                        record.user_id,
+                        record.key,
+                        record.digest,
+                        record.answer,
+                        recording.now.as_microsecond(),
+                    ])?;
+                }
+                Ok(Recorded::Stored)
+            })
+            .await
+    }
+
+    /// The capture of this id.
+    pub async fn capture(&self, id: Uuid) -> Result<Option<Capture>> {
+        self.engine
+            .read(move |db| {
+                let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM captures WHERE id = ?"))?;
+                Ok(statement.query_row([id], capture_from).optional()?)
+            })
+            .await
+    }
+
+    /// The capture of this filename, with its session's owner.
+    pub async fn capture_by_filename(&self, filename: String) -> Result<Option<(Capture, i64)>> {
+        self.engine
+            .read(move |db| {
+                let mut statement = db.prepare_cached(&format!(
+                    "SELECT {COLUMNS}, (SELECT user_id FROM assessment_sessions WHERE assessment_sessions.id = session_id)
+                     FROM captures WHERE filename = ?"
+                ))?;
+                Ok(statement.query_row([filename], |row| Ok((capture_from(row)?, row.get(17)?))).optional()?)
+            })
+            .await
+    }
+
+    /// Captures, newest first; of one session where `session_id` says so.
+    pub async fn captures(
+        &self,
+        session_id: Option<Uuid>,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<Capture>> {
+        let after = after.unwrap_or(Cursor::START);
+        self.engine
+            .read(move |db| {
+                let of_session = if session_id.is_some() { "session_id = ?1 AND" } else { "?1 IS NULL AND" };
+                let mut statement = db.prepare_cached(&format!(
+                    "SELECT {COLUMNS} FROM captures WHERE {of_session} (received_at, id) < (?2, ?3)
+                     ORDER BY received_at DESC, id DESC LIMIT ?4"
+                ))?;
+                let rows = statement
+                    .query_map(params![session_id, after.time_us, after.id, limit + 1], capture_from)?
+                    .collect::<rusqlite::Result<Vec<_>>>()?;
+                Ok(Page::from_rows(rows, limit, cursor_of))
+            })
+            .await
+    }
+
+    /// Every capture of a session, oldest first.
+    pub async fn captures_of_session(&self, session_id: Uuid) -> Result<Vec<Capture>> {
+        self.engine
+            .read(move |db| {
+                let mut statement = db.prepare_cached(&format!(
+                    "SELECT {COLUMNS} FROM captures WHERE session_id = ? ORDER BY received_at, id"
+                ))?;
+                Ok(statement.query_map([session_id], capture_from)?.collect::<rusqlite::Result<Vec<_>>>()?)
+            })
+            .await
+    }
+
+    /// Links captures of a session to an assessment. One that belongs to an assessment already stays as it is; ids
+    /// that are not of this session count for nothing.
+    pub async fn link_captures(
+        &self,
+        session_id: Uuid,
+        capture_ids: Vec<Uuid>,
+        assessment_type: AssessmentType,
+        assessment_id: String,
+    ) -> Result<LinkOutcome> {
+        self.engine
+            .write(move |db| {
+                let mut outcome = LinkOutcome { updated: 0, already_linked: 0 };
+                let mut link = db.prepare_cached(
+                    "UPDATE captures SET assessment_type = ?3, assessment_id = ?4
+                     WHERE id = ?1 AND session_id = ?2 AND assessment_id IS NULL",
+                )?;
+                let mut find =
+                    db.prepare_cached("SELECT EXISTS (SELECT 1 FROM captures WHERE id = ? AND session_id = ?)")?;
+                for id in capture_ids {
+                    let updated = link.execute(params![id, session_id, assessment_type.as_str(), assessment_id])?;
+                    if updated > 0 {
+                        outcome.updated += 1;
+                    } else if find.query_row(params![id, session_id], |row| row.get(0))? {
+                        outcome.already_linked += 1;
+                    }
+                }
+                Ok(outcome)
+            })
+            .await
+    }
+
+    /// Deletes a capture's row and leaves a tombstone; what was deleted, so that its bytes can go too.
+    pub async fn delete_capture(&self, id: Uuid, reason: String, now: Timestamp) -> Result<Capture> {
+        self.engine
+            .write(move |db| {
+                let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM captures WHERE id = ?"))?;
+                let capture = statement.query_row([id], capture_from)?;
+                bury(db, &capture, &reason, now)?;
+                Ok(capture)
+            })
+            .await
+    }
+
+    /// Deletes the rows of a session's captures that belong to no assessment; those deleted.
+    pub async fn delete_unlinked_captures(
+        &self,
+        session_id: Uuid,
+        reason: String,
+        now: Timestamp,
+    ) -> Result<Vec<Capture>> {
+        self.engine
+            .write(move |db| {
+                let mut statement = db.prepare_cached(&format!(
+                    "SELECT {COLUMNS} FROM captures WHERE session_id = ? AND assessment_id IS NULL"
+                ))?;
+                let captures =
+                    statement.query_map([session_id], capture_from)?.collect::<rusqlite::Result<Vec<_>>>()?;
+                for capture in &captures {
+                    bury(db, capture, &reason, now)?;
+                }
+                Ok(captures)
+            })
+            .await
+    }
+
+    /// Whether a capture was deleted.
+    pub async fn is_tombstone(&self, capture_id: Uuid) -> Result<bool> {
+        self.engine
+            .read(move |db| {
+                Ok(db
+                    .prepare_cached("SELECT EXISTS (SELECT 1 FROM tombstones WHERE capture_id = ?)")?
+                    .query_row([capture_id], |row| row.get(0))?)
+            })
+            .await
+    }
+
+    /// Captures by id, those after `after`: the whole catalog in steps, for checks.
+    pub async fn captures_by_id(&self, after: Uuid, limit: usize) -> Result<Vec<Capture>> {
+        self.engine
+            .read(move |db| {
+                let mut statement =
+                    db.prepare_cached(&format!("SELECT {COLUMNS} FROM captures WHERE id > ? ORDER BY id LIMIT ?"))?;
+                Ok(statement.query_map(params![after, limit], capture_from)?.collect::<rusqlite::Result<Vec<_>>>()?)
+            })
+            .await
+    }
+
+    /// The blob keys in use below a folder of the store.
+    pub async fn blob_keys_in(&self, folder: String) -> Result<Vec<String>> {
+        self.engine
+            .read(move |db| {
+                // '0' follows '/': all keys that begin with the folder and a slash, by the index.
+                let mut statement = db.prepare_cached(
+                    "SELECT blob_key FROM captures WHERE blob_key > ?1 || '/' AND blob_key < ?1 || '0'",
+                )?;
+                Ok(statement.query_map([folder], |row| row.get(0))?.collect::<rusqlite::Result<Vec<_>>>()?)
+            })
+            .await
+    }
+
+    /// Whether a tombstone says that the blob of this key was to be deleted.
+    pub async fn blob_is_buried(&self, blob_key: String) -> Result<bool> {
+        self.engine
+            .read(move |db| {
+                Ok(db
+                    .prepare_cached("SELECT EXISTS (SELECT 1 FROM tombstones WHERE blob_key = ?)")?
+                    .query_row([blob_key], |row| row.get(0))?)
+            })
+            .await
+    }
+
+    /// Forgets tombstones and idempotency keys older than `before`; how many of each.
+    pub async fn forget_before(&self, before: Timestamp) -> Result<(usize, usize)> {
+        self.engine
+            .write(move |db| {
+                let before = before.as_microsecond();
+                Ok((
+                    db.prepare_cached("DELETE FROM tombstones WHERE deleted_at < ?")?.execute([before])?,
+                    db.prepare_cached("DELETE FROM idempotency_keys WHERE created_at < ?")?.execute([before])?,
+                ))
+            })
+            .await
+    }
+
+    /// Asks the engine to check the catalog's own structure; what it found wrong, nothing where all is well.
+    pub async fn check_integrity(&self) -> Result<Vec<String>> {
+        self.engine
+            .read(|db| {
+                let mut statement = db.prepare("PRAGMA integrity_check(20)")?;
+                let lines = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+                Ok(lines.into_iter().filter(|line| line != "ok").collect())
+            })
+            .await
+    }
+
+    /// How many captures each of these sessions has.
+    pub async fn capture_counts(&self, session_ids: Vec<Uuid>) -> Result<Vec<u64>> {
+        self.engine
+            .read(move |db| {
+                let mut statement = db.prepare_cached("SELECT count(*) FROM captures WHERE session_id = ?")?;
+                session_ids.iter().map(|id| Ok(statement.query_row([id], |row| row.get(0))?)).collect()
+            })
+            .await
+    }
+
+    /// How many captures there are.
+    pub async fn count_captures(&self) -> Result<u64> {
+        self.engine.read(|db| Ok(db.query_row("SELECT count(*) FROM captures", [], |row| row.get(0))?)).await
+    }
+}

@@ -1,0 +1,77 @@
+//! The rows: users, sign-ins, tokens, camera settings, assessment sessions, captures with their tasks, tombstones and
+//! idempotency keys.
+//!
+//! **Owns** the catalog's schema, its migrations, and every SQL statement of Filmgate.
+//! **Promises** that a write whose `await` returned `Ok` survives a power cut (unless opened [`Sync::Relaxed`]), that
+//! a write that returned `Err` other than [`Error::OutcomeUnknown`] left nothing, and that after a failed write or
+//! fsync of the catalog nothing more is written until the process starts anew ([`Error::Stopped`]).
+//! **Leaves** to others: the photos' bytes (`blobs`), whether a capture is wanted (`intake`), who is asking
+//! (`identity`).
+//!
+//! [`Records`] is a concrete facade: a method for each thing the house does with rows. The engine behind it
+//! (`sqlite.rs`: one writer thread that commits many requests at once, and a pool of readers) knows no table.
+
+mod camera_settings;
+mod captures;
+mod error;
+mod metrics;
+mod page;
+mod schema;
+mod sessions;
+mod sqlite;
+mod tokens;
+mod users;
+
+use std::path::Path;
+
+pub use camera_settings::{CameraSettings, NewCameraSettings, RecordingMode};
+pub use captures::{
+    AssessmentType, Capture, IdempotencyRecord, LinkOutcome, NewCapture, Recorded, Recording, RecordingError,
+    StoredBlob,
+};
+pub use error::{Error, Result};
+pub use page::{Cursor, Page};
+pub use sessions::{Registered, Session, SessionGate, SettingsChoice};
+pub use sqlite::{CatalogOptions, Sync};
+pub use tokens::{NewToken, Token, TokenScope};
+pub use users::{Role, User, UserChange};
+
+/// The catalog, open. Cheap to clone; every clone is the same catalog.
+#[derive(Clone)]
+pub struct Records {
+    engine: sqlite::Engine,
+}
+
+impl Records {
+    /// Opens the catalog at `path`, creating it where there is none and bringing an older schema up to date.
+    ///
+    /// Several processes may have one catalog open (the server and administration commands beside it): SQLite's own
+    /// locks order them.
+    ///
+    /// # Errors
+    /// [`Error::NewerSchema`] where a later version of Filmgate wrote it; [`Error::NotACatalog`] where the file is
+    /// another program's.
+    pub fn open(path: &Path, options: &CatalogOptions) -> Result<Self> {
+        Ok(Self { engine: sqlite::Engine::open(path, options)? })
+    }
+
+    /// Adds the catalog's metrics to a registry.
+    pub fn register_metrics(&self, registry: &mut prometheus_client::registry::Registry) {
+        self.engine.metrics().register(registry);
+    }
+
+    /// Whether writes have stopped until restart, because one failed in a way that leaves the disk in doubt.
+    pub fn is_stopped(&self) -> bool {
+        self.engine.is_stopped()
+    }
+
+    /// Asks the catalog a trivial question, for readiness checks.
+    pub async fn ping(&self) -> Result<()> {
+        self.engine.read(|db| Ok(db.query_row("SELECT 1", [], |_| Ok(()))?)).await
+    }
+
+    /// Waits for the writes under way, then closes the catalog and folds its write-ahead log into it.
+    pub async fn close(self) {
+        self.engine.close().await;
+    }
+}

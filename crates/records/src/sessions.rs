@@ -1,0 +1,184 @@
+//! Assessment sessions: whose they are, and which camera settings they use.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use uuid::Uuid;
+
+use crate::camera_settings::{self, CameraSettings, default_settings, settings_from};
+use crate::users::{optional, timestamp};
+use crate::{Cursor, Error, Page, Records, Result};
+
+/// One assessment session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Its id; the app may have made it.
+    pub id: Uuid,
+    /// Whose it is.
+    pub user_id: i64,
+    /// How its photos are taken.
+    pub camera_settings_id: Option<Uuid>,
+    /// When it was registered.
+    pub created_at: Timestamp,
+    /// When it ended; an ended session takes no more captures.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// What a capture is gated by: a session with its camera settings, seen in one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionGate {
+    /// The session.
+    pub session: Session,
+    /// Its settings, active or not.
+    pub settings: Option<CameraSettings>,
+}
+
+/// Which settings a new session gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettingsChoice {
+    /// The default ones, where there are any.
+    Default,
+    /// These, or none.
+    Chosen(Option<Uuid>),
+}
+
+/// What registering a session did.
+#[derive(Clone, Debug)]
+pub enum Registered {
+    /// It is new.
+    Created(Session),
+    /// It was there already, with the same user.
+    Unchanged(Session),
+}
+
+const COLUMNS: &str = "assessment_sessions.id, user_id, camera_settings_id, assessment_sessions.created_at, ended_at";
+
+fn session_from(row: &Row<'_>) -> rusqlite::Result<Session> {
+    Ok(Session {
+        id: row.get(0)?,
+        user_id: row.get(1)?,
+        camera_settings_id: row.get(2)?,
+        created_at: timestamp(row.get(3)?),
+        ended_at: row.get::<_, Option<i64>>(4)?.map(timestamp),
+    })
+}
+
+fn session_by_id(db: &Connection, id: Uuid) -> Result<Session> {
+    let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM assessment_sessions WHERE id = ?"))?;
+    Ok(statement.query_row([id], session_from)?)
+}
+
+pub(crate) fn gate_by_id(db: &Connection, id: Uuid) -> Result<Option<SessionGate>> {
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT {COLUMNS}, {} FROM assessment_sessions
+         LEFT JOIN camera_settings ON camera_settings.id = camera_settings_id WHERE assessment_sessions.id = ?",
+        camera_settings::COLUMNS
+    ))?;
+    Ok(statement
+        .query_row([id], |row| {
+            let settings =
+                if row.get_ref(5)? == rusqlite::types::ValueRef::Null { None } else { Some(settings_from(row, 5)?) };
+            Ok(SessionGate { session: session_from(row)?, settings })
+        })
+        .optional()?)
+}
+
+fn check_settings_exist(db: &Connection, id: Option<Uuid>) -> Result<()> {
+    let Some(id) = id else { return Ok(()) };
+    let exists: bool = db
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM camera_settings WHERE id = ?)")?
+        .query_row([id], |row| row.get(0))?;
+    if exists { Ok(()) } else { Err(Error::Conflict(format!("there are no camera settings {id}"))) }
+}
+
+impl Records {
+    /// Registers a session. The same id with the same user again changes nothing; with another user it is an
+    /// [`Error::Conflict`].
+    pub async fn register_session(
+        &self,
+        id: Uuid,
+        user_id: i64,
+        settings: SettingsChoice,
+        now: Timestamp,
+    ) -> Result<Registered> {
+        self.engine
+            .write(move |db| {
+                if let Some(existing) = optional(session_by_id(db, id))? {
+                    let same = existing.user_id == user_id
+                        && match settings {
+                            SettingsChoice::Default => true,
+                            SettingsChoice::Chosen(chosen) => chosen == existing.camera_settings_id,
+                        };
+                    return if same {
+                        Ok(Registered::Unchanged(existing))
+                    } else {
+                        Err(Error::Conflict(
+                            "a session of this id is registered with another user or other settings".to_owned(),
+                        ))
+                    };
+                }
+                let camera_settings_id = match settings {
+                    SettingsChoice::Default => default_settings(db)?,
+                    SettingsChoice::Chosen(chosen) => chosen,
+                };
+                check_settings_exist(db, camera_settings_id)?;
+                db.prepare_cached(
+                    "INSERT INTO assessment_sessions (id, user_id, camera_settings_id, created_at) VALUES (?, ?, ?, ?)",
+                )?
+                .execute(params![id, user_id, camera_settings_id, now.as_microsecond()])?;
+                Ok(Registered::Created(session_by_id(db, id)?))
+            })
+            .await
+    }
+
+    /// The session of this id.
+    pub async fn session(&self, id: Uuid) -> Result<Option<Session>> {
+        self.engine.read(move |db| optional(session_by_id(db, id))).await
+    }
+
+    /// The session of this id with its settings.
+    pub async fn session_gate(&self, id: Uuid) -> Result<Option<SessionGate>> {
+        self.engine.read(move |db| gate_by_id(db, id)).await
+    }
+
+    /// Sessions, newest first; of one user where `user_id` says so.
+    pub async fn sessions(&self, user_id: Option<i64>, after: Option<Cursor>, limit: usize) -> Result<Page<Session>> {
+        let after = after.unwrap_or(Cursor::START);
+        self.engine
+            .read(move |db| {
+                let of_user = if user_id.is_some() { "user_id = ?1 AND" } else { "?1 IS NULL AND" };
+                let mut statement = db.prepare_cached(&format!(
+                    "SELECT {COLUMNS} FROM assessment_sessions WHERE {of_user} (created_at, id) < (?2, ?3)
+                     ORDER BY created_at DESC, id DESC LIMIT ?4"
+                ))?;
+                let rows = statement
+                    .query_map(params![user_id, after.time_us, after.id, limit + 1], session_from)?
+                    .collect::<rusqlite::Result<Vec<_>>>()?;
+                Ok(Page::from_rows(rows, limit, |row| Cursor { time_us: row.created_at.as_microsecond(), id: row.id }))
+            })
+            .await
+    }
+
+    /// Gives a session other settings, or none.
+    pub async fn set_session_settings(&self, id: Uuid, camera_settings_id: Option<Uuid>) -> Result<Session> {
+        self.engine
+            .write(move |db| {
+                session_by_id(db, id)?;
+                check_settings_exist(db, camera_settings_id)?;
+                db.prepare_cached("UPDATE assessment_sessions SET camera_settings_id = ? WHERE id = ?")?
+                    .execute(params![camera_settings_id, id])?;
+                session_by_id(db, id)
+            })
+            .await
+    }
+
+    /// Ends a session: it takes no more captures. Ending it again changes nothing.
+    pub async fn end_session(&self, id: Uuid, now: Timestamp) -> Result<Session> {
+        self.engine
+            .write(move |db| {
+                db.prepare_cached("UPDATE assessment_sessions SET ended_at = coalesce(ended_at, ?) WHERE id = ?")?
+                    .execute(params![now.as_microsecond(), id])?;
+                session_by_id(db, id)
+            })
+            .await
+    }
+}
