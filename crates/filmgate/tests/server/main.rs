@@ -1,0 +1,20 @@
+//! The server at its socket: the contract, who may do what, and every bad input, each against the real program.
+//!
+//! One test binary, because linking the program's libraries once is what takes the time.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
+mod access;
+mod admin;
+mod cli;
+mod contract;
+mod documents;
+mod http;
+mod idempotency;
+mod images;
+mod limits;
+mod metadata;
+mod multipart;
+mod operation;
+mod sign_in;
+mod support;
