@@ -150,7 +150,7 @@ fn limits(config: &Config) -> ListenLimits {
         body_rate_min_bytes_per_second: server.body_rate_min_bytes_per_second,
         body_total_timeout: server.body_total_timeout(),
         write_timeout: server.write_timeout(),
-        connections_max: u32::try_from(connections_max(config)).unwrap_or(u32::MAX),
+        connections_max: connections_max(config),
         header_buffer_bytes: server.header_bytes_max,
         linger_bytes_max: server.linger_bytes_max,
         linger_timeout: server.linger_timeout(),

@@ -75,11 +75,12 @@ settings! {
         tls_certificate_file: PathBuf = "";
         /// The certificate's private key, a PEM file.
         tls_key_file: PathBuf = "";
-        /// Connections at once; further ones wait to be accepted. Each needs a file descriptor,
-        /// and another one while a photo arrives on it.
+        /// Connections at once; a further one gets a 503. Each needs a file descriptor, so the
+        /// limit of open files counts too: at most three quarters of it go to connections.
         connections_max: usize = 20_000, in 1..=1_000_000;
-        /// Time for a request's header to arrive whole, in milliseconds.
-        header_read_timeout_ms: u64 = 15_000, in 1..=3_600_000, as header_read_timeout in milliseconds;
+        /// Time for a request's header to arrive whole, in milliseconds. Also how long a connection
+        /// may rest between two requests: keep it above the interval of the cameras.
+        header_read_timeout_ms: u64 = 30_000, in 1..=3_600_000, as header_read_timeout in milliseconds;
         /// Longest silence within a request's body, in milliseconds; then 408.
         body_idle_timeout_ms: u64 = 30_000, in 1..=3_600_000, as body_idle_timeout in milliseconds;
         /// How long a body may be slower than the minimum rate, in milliseconds from its start.
@@ -97,9 +98,9 @@ settings! {
         header_bytes_max: usize = 16_384, in 8_192..=1_048_576;
         /// How much of a refused body is still read, in bytes, so that a browser sees the answer
         /// instead of a broken connection. 0: nothing.
-        linger_bytes_max: u64 = 4_194_304, in 0..=1_099_511_627_776;
+        linger_bytes_max: u64 = 33_554_432, in 0..=1_099_511_627_776;
         /// How long a refused body is still read, in milliseconds.
-        linger_timeout_ms: u64 = 5_000, in 1..=600_000, as linger_timeout in milliseconds;
+        linger_timeout_ms: u64 = 30_000, in 1..=600_000, as linger_timeout in milliseconds;
         /// How long uploads under way may go on after the signal to stop, in milliseconds.
         /// 0: they are cut at once.
         drain_deadline_ms: u64 = 30_000, in 0..=3_600_000, as drain_deadline in milliseconds;

@@ -63,6 +63,15 @@ pub struct Plan {
     pub control: bool,
 }
 
+/// How long the parts of a round take.
+#[derive(Debug, Default)]
+pub struct Times {
+    pub recovery: Samples,
+    pub start: Samples,
+    pub fetching: Samples,
+    pub fsck: Samples,
+}
+
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub strikes: u64,
@@ -80,7 +89,7 @@ pub struct Outcome {
     pub failed_starts: Vec<String>,
     pub wrong: Vec<String>,
     pub elapsed: Duration,
-    pub starts: Samples,
+    pub times: Times,
     pub verified: u64,
     pub faults: Faults,
 }
@@ -117,9 +126,19 @@ impl Outcome {
         let seconds = self.elapsed.as_secs_f64();
         println!("{}", self.faults);
         println!(
+            "medians: strike and recovery {:.0} ms, start {:.0} (at most {:.0}), fetching {:.0}, fsck {:.0}; {} uploads \
+             refused, {} without answer",
+            self.times.recovery.percentile_ms(50),
+            self.times.start.percentile_ms(50),
+            self.times.start.max_ms(),
+            self.times.fetching.percentile_ms(50),
+            self.times.fsck.percentile_ms(50),
+            self.refused,
+            self.broken,
+        );
+        println!(
             "{name}: {} strikes in {seconds:.1} s ({:.1}/s), {} acks ({:.1} MB), {} fetched and compared, {} lost, \
-             {} false acks, {} fsck failures, {} failed starts, {} wrong answers; {} refused, {} without answer; start {:.0} ms at the \
-             median, {:.0} ms at most",
+             {} false acks, {} fsck failures, {} failed starts, {} wrong answers",
             self.strikes,
             self.strikes as f64 / seconds,
             self.acks,
@@ -130,10 +149,6 @@ impl Outcome {
             self.fsck_failures.len(),
             self.failed_starts.len(),
             self.wrong.len(),
-            self.refused,
-            self.broken,
-            self.starts.percentile_ms(50),
-            self.starts.max_ms(),
         );
     }
 }
@@ -154,12 +169,14 @@ impl Round<'_> {
             builder = builder.relaxed();
         }
         let server = builder.start()?;
-        self.outcome.starts.push(server.start_time());
+        self.outcome.times.start.push(server.start_time());
         Ok(server)
     }
 
     fn compare(&mut self, server: &Server, acks: &[Ack], death: Option<Death>) {
+        let began = Instant::now();
         let lost = verify(server, acks);
+        self.outcome.times.fetching.push(began.elapsed());
         self.outcome.verified += acks.len() as u64;
         let names: HashSet<&str> = lost.iter().map(|lost| lost.ack.filename.as_str()).collect();
         self.book.retain(|ack| !names.contains(ack.filename.as_str()));
@@ -175,7 +192,9 @@ impl Round<'_> {
     }
 
     fn fsck(&mut self, server: &Server, deep: bool) -> Result<()> {
+        let began = Instant::now();
         let fsck = server.fsck(deep)?;
+        self.outcome.times.fsck.push(began.elapsed());
         if !fsck.is_clean() {
             let strikes = self.outcome.strikes;
             let output: String = fsck.output.chars().take(600).collect();
@@ -215,12 +234,14 @@ pub fn play(rig: &Rig, plan: &Plan, stage: &mut dyn Stage) -> Result<Outcome> {
         }
         load.run(&server);
         thread::sleep(Duration::from_millis(random.between(plan.load_ms.0, plan.load_ms.1 + 1)));
+        let struck = Instant::now();
         let death = stage.strike(&mut server, &mut random, &mut round.outcome.faults)?;
         round.outcome.strikes += 1;
         let new = load.pause();
         round.outcome.acks += new.len() as u64;
         round.book.extend_from_slice(&new);
         stage.recover()?;
+        round.outcome.times.recovery.push(struck.elapsed());
         server = match round.start(stage) {
             Ok(server) => server,
             Err(error) => {
