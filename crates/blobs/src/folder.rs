@@ -1,24 +1,24 @@
-//! The folder itself: publishing in the one safe order, reading without following links, and its care.
+//! The folder itself: publishing in the one safe order, and reading without following links.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{Seek, SeekFrom};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
 
-use crate::directory::{Directories, FsyncError};
+use crate::directory::{Directories, FsyncError, create_folder};
 use crate::metrics::Metrics;
 use crate::staging::{StagedBlob, sha256_of};
 use crate::{BlobsOptions, Error, PublishedBlob, Result};
 
-const STAGING: &str = ".staging";
-const QUARANTINE: &str = ".quarantine";
+pub(crate) const STAGING: &str = ".staging";
+pub(crate) const QUARANTINE: &str = ".quarantine";
 
 /// What a key's file is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,15 +27,6 @@ pub struct Found {
     pub size_bytes: u64,
     /// SHA-256 of them, if they were read.
     pub sha256: Option<[u8; 32]>,
-}
-
-/// A file of a time folder.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListedBlob {
-    /// Its key.
-    pub key: String,
-    /// How long ago it was written.
-    pub age: Duration,
 }
 
 pub(crate) struct Folder {
@@ -77,15 +68,12 @@ fn fsync_dir(path: &Path) -> Result<()> {
 
 impl Folder {
     pub(crate) fn open(root: &Path, options: BlobsOptions, metrics: Metrics) -> Result<Self> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(root)?;
+        create_folder(root, options.durable)?;
         let root = fs::canonicalize(root)?;
         make_private_dir(&root.join(STAGING))?;
         make_private_dir(&root.join(QUARANTINE))?;
         if options.durable {
             fsync_dir(&root)?;
-            if let Some(parent) = root.parent() {
-                fsync_dir(parent)?;
-            }
         }
         Ok(Self {
             root,
@@ -131,7 +119,7 @@ impl Folder {
         let outcome = self.publish_in_order(&mut blobs, &mut published);
         if let Err(error) = outcome {
             for PublishedBlob { key } in published {
-                if let Err(error) = fs::remove_file(self.root.join(&key)) {
+                if let Err(error) = self.unlink(&key) {
                     tracing::warn!(%error, key, "a photo that was not answered could not be removed; recovery will set it aside");
                 }
             }
@@ -146,14 +134,14 @@ impl Folder {
         }
         let mut folders = BTreeSet::new();
         for (staged, key) in blobs.iter_mut() {
-            let folder = split_key(key)?.0.to_owned();
-            self.ensure_time_folder(&folder)?;
+            let (folder, name) = split_key(key)?;
+            self.ensure_time_folder(folder)?;
             let from = staged.path().ok_or(Error::NotFound)?;
             // Never replaces: two captures under one key would leave one of them without its bytes.
-            rustix::fs::renameat_with(CWD, from, CWD, self.root.join(&*key), RenameFlags::NOREPLACE)?;
+            rustix::fs::renameat_with(CWD, from, self.open_dir(folder)?, name, RenameFlags::NOREPLACE)?;
             staged.forget();
+            folders.insert(folder.to_owned());
             published.push(PublishedBlob { key: key.clone() });
-            folders.insert(folder);
         }
         for folder in folders {
             self.fsync_time_folder(&folder)?;
@@ -161,20 +149,32 @@ impl Folder {
         Ok(())
     }
 
-    fn fsync_time_folder(&self, folder: &str) -> Result<()> {
+    pub(crate) fn fsync_time_folder(&self, folder: &str) -> Result<()> {
         if !self.options.durable {
             return Ok(());
         }
         let observe = |took: Duration| self.metrics.directory_fsync_seconds.observe(took.as_secs_f64());
-        match self.directories.fsync(folder, &self.root.join(folder), observe) {
+        match self.directories.fsync(folder, || self.open_dir(folder), observe) {
             Ok(()) => Ok(()),
-            Err(FsyncError::NotTried(error)) => Err(error.into()),
-            Err(FsyncError::Failed) => {
-                self.stopped.store(true, Ordering::Release);
-                tracing::error!(folder, "photo store: nothing more is stored until restart");
-                Err(Error::Stopped)
-            }
+            Err(FsyncError::NotTried(error)) => Err(error),
+            Err(FsyncError::Failed) => Err(self.stop()),
         }
+    }
+
+    /// Asked again, the kernel says yes to an fsync whose pages it has dropped: after one that failed nothing is
+    /// stored any more.
+    fn stop(&self) -> Error {
+        if !self.stopped.swap(true, Ordering::AcqRel) {
+            tracing::error!("photo store: an fsync of a directory failed; nothing more is stored until restart");
+        }
+        Error::Stopped
+    }
+
+    pub(crate) fn fsync_or_stop(&self, directory: &File) -> Result<()> {
+        directory.sync_all().map_err(|error| {
+            tracing::error!(%error, "fsync of a directory failed");
+            self.stop()
+        })
     }
 
     /// Makes a time folder whose own entry survives a power cut, before anything is renamed into it.
@@ -183,12 +183,16 @@ impl Folder {
         if known.contains(folder) {
             return Ok(());
         }
-        let (day, _) = folder.split_once('/').ok_or_else(|| Error::BadKey(folder.to_owned()))?;
+        let (day, minute) = folder.split_once('/').ok_or_else(|| Error::BadKey(folder.to_owned()))?;
         make_private_dir(&self.root.join(day))?;
-        make_private_dir(&self.root.join(folder))?;
+        let day = self.open_dir(day)?;
+        match rustix::fs::mkdirat(&day, minute, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
         if self.options.durable {
-            fsync_dir(&self.root.join(day))?;
-            fsync_dir(&self.root)?;
+            self.fsync_or_stop(&day)?;
+            self.fsync_or_stop(&File::open(&self.root)?)?;
         }
         if known.len() > 64 {
             known.clear();
@@ -198,16 +202,19 @@ impl Folder {
     }
 
     pub(crate) fn delete(&self, key: &str) -> Result<()> {
-        let (folder, name) = split_key(key)?;
-        let Some(directory) = absent_is_none(self.open_dir(folder))? else { return Ok(()) };
-        if absent_is_none(rustix::fs::unlinkat(&directory, name, AtFlags::empty()).map_err(Error::from))?.is_some() {
-            self.fsync_time_folder(folder)?;
-        }
+        absent_is_none(self.unlink(key))?;
+        // Also where it was gone already: whoever removed it may not have come to its fsync yet.
+        absent_is_none(self.fsync_time_folder(split_key(key)?.0))?;
         Ok(())
     }
 
+    fn unlink(&self, key: &str) -> Result<()> {
+        let (folder, name) = split_key(key)?;
+        Ok(rustix::fs::unlinkat(self.open_dir(folder)?, name, AtFlags::empty())?)
+    }
+
     /// Opens a directory below the root step by step, following no link.
-    fn open_dir(&self, relative: &str) -> Result<File> {
+    pub(crate) fn open_dir(&self, relative: &str) -> Result<File> {
         let mut directory = File::open(&self.root)?;
         for part in relative.split('/') {
             let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -239,97 +246,24 @@ impl Folder {
         let size_bytes = file.metadata()?.len();
         Ok(Found { size_bytes, sha256: if deep { Some(sha256_of(&mut file)?) } else { None } })
     }
-
-    pub(crate) fn time_folders(&self) -> Result<Vec<String>> {
-        let mut folders = Vec::new();
-        for day in names_in(&self.root)?.iter().filter(|name| !name.starts_with('.')) {
-            for minute in names_in(&self.root.join(day))? {
-                folders.push(format!("{day}/{minute}"));
-            }
-        }
-        folders.sort_unstable();
-        Ok(folders)
-    }
-
-    pub(crate) fn list(&self, time_folder: &str) -> Result<Vec<ListedBlob>> {
-        let mut blobs = Vec::new();
-        for entry in fs::read_dir(self.root.join(time_folder))? {
-            let entry = entry?;
-            let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
-            let written = entry.metadata().and_then(|metadata| metadata.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-            // A clock set back makes a file of the future: as good as new.
-            let age = SystemTime::now().duration_since(written).unwrap_or_default();
-            blobs.push(ListedBlob { key: format!("{time_folder}/{name}"), age });
-        }
-        Ok(blobs)
-    }
-
-    pub(crate) fn clear_staging(&self) -> Result<usize> {
-        remove_files(&self.root.join(STAGING), Duration::ZERO)
-    }
-
-    pub(crate) fn clear_quarantine(&self, age: Duration) -> Result<usize> {
-        remove_files(&self.root.join(QUARANTINE), age)
-    }
-
-    pub(crate) fn quarantine(&self, key: &str) -> Result<()> {
-        let (folder, name) = split_key(key)?;
-        let directory = self.open_dir(folder)?;
-        let aside = File::open(self.root.join(QUARANTINE))?;
-        rustix::fs::renameat_with(&directory, name, &aside, name, RenameFlags::NOREPLACE)?;
-        // Its time in quarantine counts from now.
-        rustix::fs::utimensat(
-            &aside,
-            name,
-            &rustix::fs::Timestamps {
-                last_access: rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },
-                last_modification: rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW },
-            },
-            AtFlags::SYMLINK_NOFOLLOW,
-        )?;
-        aside.sync_all()?;
-        directory.sync_all()?;
-        Ok(())
-    }
-
-    pub(crate) fn quarantine_note(&self, name: &str, text: &str) -> Result<()> {
-        let path = self.root.join(QUARANTINE).join(name);
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fsync_dir(&self.root.join(QUARANTINE))
-    }
-
-    pub(crate) fn measure_fsync(&self, rounds: usize) -> Result<Duration> {
-        let path = self.staging_path("fsync-measurement");
-        let mut times = Vec::with_capacity(rounds);
-        for _ in 0..rounds.max(1) {
-            let mut file = File::create(&path)?;
-            file.write_all(&[0; 4096])?;
-            let began = Instant::now();
-            file.sync_all()?;
-            times.push(began.elapsed());
-            fs::remove_file(&path)?;
-        }
-        times.sort_unstable();
-        Ok(times[times.len() / 2])
-    }
 }
 
 /// `<day>/<minute>` and the name of a key, or a refusal: a key is never a way out of the folder.
-fn split_key(key: &str) -> Result<(&str, &str)> {
+pub(crate) fn split_key(key: &str) -> Result<(&str, &str)> {
     let bad = || Error::BadKey(key.to_owned());
     let (folder, name) = key.rsplit_once('/').ok_or_else(bad)?;
-    let plain = |part: &str| {
-        !part.is_empty()
-            && !part.starts_with('.')
-            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
-    };
-    if plain(name) && folder.split('/').count() == 2 && folder.split('/').all(plain) {
-        Ok((folder, name))
-    } else {
-        Err(bad())
-    }
+    if is_plain(name) && is_time_folder(folder) { Ok((folder, name)) } else { Err(bad()) }
+}
+
+pub(crate) fn is_time_folder(folder: &str) -> bool {
+    folder.split('/').count() == 2 && folder.split('/').all(is_plain)
+}
+
+/// Whether this can be one part of a key.
+pub(crate) fn is_plain(part: &str) -> bool {
+    !part.is_empty()
+        && !part.starts_with('.')
+        && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 fn absent_is_none<T>(outcome: Result<T>) -> Result<Option<T>> {
@@ -340,29 +274,28 @@ fn absent_is_none<T>(outcome: Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// Names of the directories in a folder; none where it is no directory.
-fn names_in(path: &Path) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir()
-            && let Some(name) = OsStr::to_str(&entry.file_name())
-        {
-            names.push(name.to_owned());
-        }
-    }
-    Ok(names)
-}
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
 
-fn remove_files(folder: &Path, age_min: Duration) -> Result<usize> {
-    let mut removed = 0;
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
-        if age >= age_min {
-            fs::remove_file(entry.path())?;
-            removed += 1;
-        }
+    use super::Folder;
+    use crate::metrics::Metrics;
+    use crate::{BlobsOptions, Error};
+
+    #[test]
+    fn after_an_fsync_that_failed_nothing_is_stored() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(root.path(), BlobsOptions::default(), Metrics::new()).unwrap();
+        folder.check_room().unwrap();
+        // A pipe is what an fsync fails on.
+        let (reader, _writer) = std::io::pipe().unwrap();
+        let pipe = File::from(std::os::fd::OwnedFd::from(reader));
+        assert!(matches!(folder.fsync_or_stop(&pipe), Err(Error::Stopped)));
+        assert!(folder.is_stopped());
+        assert!(matches!(folder.check_room(), Err(Error::Stopped)));
+        assert!(matches!(folder.publish(Vec::new()), Err(Error::Stopped)));
+        folder.time_folders().expect("reading goes on");
+        let again = Folder::open(root.path(), BlobsOptions::default(), Metrics::new()).unwrap();
+        again.check_room().expect("until restart");
     }
-    Ok(removed)
 }

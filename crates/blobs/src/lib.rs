@@ -10,6 +10,7 @@
 //! Layout below the root: `<YYYY-MM-DD>/<HHMM>/<name>` for photos (folders by time, so that the photos of one moment
 //! share one directory fsync), `.staging/` for uploads under way, `.quarantine/` for what a check set aside.
 
+mod care;
 mod directory;
 mod folder;
 mod metrics;
@@ -21,7 +22,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use folder::{Found, ListedBlob};
+pub use care::ListedBlob;
+pub use directory::create_folder;
+pub use folder::Found;
 pub use staging::{StagedBlob, Staging};
 
 /// A result of this room.
@@ -42,7 +45,7 @@ pub enum Error {
     /// An fsync of a directory failed: what was renamed there is in doubt, so nothing more is stored until restart.
     #[error("the photo store takes no more photos until restart: an fsync failed")]
     Stopped,
-    /// The key is not of the store's own form, or leads through a symbolic link.
+    /// The key is not of the store's own form, or leads through a symbolic link or to something that is no file.
     #[error("'{0}' is not a key of this store")]
     BadKey(String),
     /// The bytes are not those that were stored.
@@ -60,7 +63,8 @@ impl From<io::Error> for Error {
             Some(Errno::NOSPC | Errno::DQUOT) => Self::Full,
             Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => Self::Overloaded,
             Some(Errno::NOENT) => Self::NotFound,
-            Some(Errno::LOOP | Errno::NOTDIR) => Self::BadKey("a symbolic link".to_owned()),
+            // The last is what opening a socket says.
+            Some(Errno::LOOP | Errno::NOTDIR | Errno::NXIO) => Self::BadKey("a symbolic link".to_owned()),
             _ => Self::Io(error),
         }
     }
@@ -140,12 +144,13 @@ impl Blobs {
         self.pool.run(move || folder.publish(blobs)).await
     }
 
-    /// Takes back what was published and not recorded.
+    /// Takes back what was published and not recorded: all that can be, whatever fails of the rest.
     pub async fn unpublish(&self, blobs: Vec<PublishedBlob>) -> Result<()> {
+        let mut outcome = Ok(());
         for blob in blobs {
-            self.delete(blob.key).await?;
+            outcome = outcome.and(self.delete(blob.key).await);
         }
-        Ok(())
+        outcome
     }
 
     /// Deletes a blob, durably; one that is not there is deleted already.
@@ -239,7 +244,7 @@ impl Blobs {
     }
 }
 
-/// The key of a blob received at `unix_seconds` UTC under `name`.
+/// The key of a blob published at `unix_seconds` UTC under `name`.
 pub fn key_at(unix_seconds: i64, name: &str) -> String {
     format!("{}/{name}", folder::time_folder(unix_seconds))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Semaphore;
 
 use crate::metrics::Metrics;
@@ -53,16 +54,30 @@ impl DiskPool {
             drop(waiting);
             place
         };
-        let active = self.metrics.disk_active.clone();
-        active.inc();
-        let outcome = tokio::task::spawn_blocking(move || {
-            // The place is given back by the thread that did the work, also when nobody waits for the answer any more.
-            let _place = place;
+        let active = Active::new(&self.metrics);
+        tokio::task::spawn_blocking(move || {
+            // Both are given back by the thread that did the work, also when nobody waits for the answer any more.
+            let _held = (place, active);
             work()
         })
-        .await;
-        active.dec();
-        outcome.map_err(|error| Error::Io(std::io::Error::other(error)))?
+        .await
+        .map_err(|error| Error::Io(std::io::Error::other(error)))?
+    }
+}
+
+/// Counts one operation as under way for as long as it lives.
+struct Active(Gauge);
+
+impl Active {
+    fn new(metrics: &Metrics) -> Self {
+        metrics.disk_active.inc();
+        Self(metrics.disk_active.clone())
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -151,15 +151,7 @@ fn intake_limits(config: &Config) -> intake::Limits {
 }
 
 fn make_data_dir(path: &Path, durable: bool) -> anyhow::Result<()> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .with_context(|| format!("cannot make the data folder {}", path.display()))?;
-    if durable {
-        fsync_parent(path)?;
-    }
-    Ok(())
+    blobs::create_folder(path, durable).with_context(|| format!("cannot make the data folder {}", path.display()))
 }
 
 fn fsync_parent(path: &Path) -> anyhow::Result<()> {
@@ -182,7 +174,7 @@ impl FolderLock {
     /// # Errors
     /// Names the process that holds it.
     pub fn take(data_dir: &Path) -> anyhow::Result<Self> {
-        make_data_dir(data_dir, false)?;
+        make_data_dir(data_dir, true)?;
         let path = data_dir.join("filmgate.lock");
         let mut file = std::fs::OpenOptions::new()
             .create(true)

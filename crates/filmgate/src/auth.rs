@@ -148,7 +148,7 @@ impl Client {
         let mut https = peer.is_some_and(|peer| peer.tls);
         let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let mut host =
-            text("host").or_else(|| parts.uri.authority().map(|a| a.as_str())).unwrap_or_default().to_owned();
+            text("host").or_else(|| parts.uri.authority().map(axum::http::uri::Authority::as_str)).unwrap_or_default().to_owned();
         if config.server.trusts(address) {
             // Each proxy appends whom it saw: the last that is not a proxy of ours is the client.
             let all = parts.headers.get_all("x-forwarded-for").into_iter().filter_map(|line| line.to_str().ok());
@@ -159,7 +159,7 @@ impl Client {
             }
             https |= text("x-forwarded-proto").is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
             if let Some(forwarded) = text("x-forwarded-host") {
-                host = forwarded.split(',').next().unwrap_or_default().trim().to_owned();
+                forwarded.split(',').next().unwrap_or_default().trim().clone_into(&mut host);
             }
         }
         if config.server.public_url.starts_with("https://") {

@@ -76,7 +76,7 @@ impl Error {
 
     /// Something broke that the caller cannot help; only the log hears what.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
-        let mut error = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error");
+        let mut error = Self::new(StatusCode::INTERNAL_SERVER_ERROR, INTERNAL, "Internal error");
         error.cause = Some(cause.to_string());
         error
     }
@@ -99,7 +99,7 @@ impl From<intake::Refusal> for Error {
     fn from(refusal: intake::Refusal) -> Self {
         let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let code = refusal.code();
-        if code == "internal" {
+        if code == INTERNAL {
             return Self::internal(format!("{refusal:?}"));
         }
         let error = Self::new(status, code, refusal.to_string());
@@ -173,6 +173,8 @@ pub struct Snafu {
 
 /// Answers whose members the contract lists to the last: they carry no code and no id in the body.
 const PLAIN: &[&str] = &["session_id_required", "unauthenticated", "session_not_found"];
+/// As those, with the request's id: the operator finds it in the log.
+const INTERNAL: &str = "internal";
 
 impl Error {
     /// Words the error for its family of routes.
@@ -182,7 +184,7 @@ impl Error {
             let snafu = Snafu {
                 status: "SNAFU",
                 error: self.message.clone(),
-                code: (!plain).then(|| self.code.to_owned()),
+                code: (!plain && self.code != INTERNAL).then(|| self.code.to_owned()),
                 request_id: (!plain).then(|| request_id.to_owned()),
             };
             (serde_json::to_vec(&snafu), "application/json")
@@ -212,10 +214,10 @@ impl Error {
 }
 
 /// Words an error that the accept loop makes before any route is known.
-pub fn render_at_edge(status: StatusCode, code: &'static str, message: &'static str) -> Response {
+pub fn render_at_edge(path: &str, status: StatusCode, code: &'static str, message: &'static str) -> Response {
     let request_id = crate::exit::new_request_id();
     tracing::info!(request_id, status = status.as_u16(), code, "refused before any route");
-    let mut response = Error::new(status, code, message).render(&request_id, false);
+    let mut response = Error::new(status, code, message).render(&request_id, crate::exit::is_contract(path));
     crate::exit::common_headers(response.headers_mut(), &request_id);
     response
 }

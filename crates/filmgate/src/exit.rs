@@ -40,7 +40,7 @@ pub fn common_headers(headers: &mut HeaderMap, request_id: &str) {
 }
 
 /// Whether a path belongs to the contract's family of routes.
-fn is_contract(path: &str) -> bool {
+pub fn is_contract(path: &str) -> bool {
     path.starts_with("/assessment/")
 }
 

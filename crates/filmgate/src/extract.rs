@@ -30,6 +30,10 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
             ));
         }
         let body = axum::body::to_bytes(request.into_body(), BYTES_MAX).await.map_err(|error| read_error(&error))?;
+        // A derived struct would also take an array, its members by position, which no document mentions.
+        if body.trim_ascii_start().starts_with(b"[") {
+            return Err(Error::invalid("The body does not fit: an object is expected, not an array"));
+        }
         serde_json::from_slice(&body).map(Self).map_err(|error| match error.classify() {
             serde_json::error::Category::Data => Error::invalid(format!("The body does not fit: {error}")),
             _ => Error::new(StatusCode::BAD_REQUEST, "malformed_json", format!("The body is not JSON: {error}")),
@@ -96,7 +100,7 @@ impl PageQuery {
     /// Items on the page.
     pub fn limit(&self, app: &App) -> Result<usize> {
         match self.limit {
-            Some(0) => Err(Error::new(StatusCode::BAD_REQUEST, "malformed_query", "limit is at least 1")),
+            Some(0 | 10_001..) => Err(Error::new(StatusCode::BAD_REQUEST, "malformed_query", "limit is 1 to 10000")),
             Some(limit) => Ok(limit.min(app.config.api.page_size_max)),
             None => Ok(app.config.api.page_size_max.min(50)),
         }

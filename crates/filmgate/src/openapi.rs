@@ -1,5 +1,7 @@
 //! The OpenAPI document: what every operation has in common.
 
+use std::sync::LazyLock;
+
 use axum::Json;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -12,7 +14,10 @@ use utoipa::{Modify, OpenApi as _};
         description = "Takes the photos of many cameras at once and never makes anyone wait.\n\nRoutes below `/assessment/` speak the existing app's contract; routes below `/api/v1/` administer. Sign in with `POST /api/v1/sign-in` (a cookie) or send a bearer token. Every answer carries `X-Request-Id`.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
-    components(schemas(crate::error::Problem, crate::error::Snafu)),
+    components(
+        schemas(crate::error::Problem, crate::error::Snafu),
+        responses(crate::routes::ProblemResponse, crate::routes::SnafuResponse)
+    ),
     modifiers(&Security),
     security(("sign_in" = []), ("token" = [])),
     tags(
@@ -45,10 +50,12 @@ pub fn base() -> OpenApi {
     Base::openapi()
 }
 
-/// This document.
+/// This document
 #[utoipa::path(get, path = "/api/v1/openapi.json", tag = "Operation", security(()),
     responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value),
               (status = "default", response = crate::routes::ProblemResponse)))]
-pub async fn document() -> Json<OpenApi> {
-    Json(crate::router::openapi_document())
+pub async fn document() -> Json<&'static OpenApi> {
+    // Made once: it is some hundred kilobytes of objects, and anybody may ask for it.
+    static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(crate::router::openapi_document);
+    Json(&DOCUMENT)
 }

@@ -67,6 +67,7 @@ pub fn router(app: App) -> Router {
 }
 
 /// A panic is a defect: it is logged, answered as such, and takes nothing else with it.
+#[allow(clippy::needless_pass_by_value, reason = "the layer hands the panic over")]
 fn panicked(panic: Box<dyn std::any::Any + Send>) -> axum::response::Response {
     use axum::response::IntoResponse;
     let said = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());

@@ -135,11 +135,16 @@ impl Identity {
         self.count_guess(username, address)?;
         let found = self.records.user_by_name(username.to_owned()).await?;
         let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), Some(hash)));
-        let right = self.passwords.verify(password, hash).await?;
-        match user {
-            Some(user) if right && user.is_active => self.begin_sign_in(user).await,
-            _ => Err(Error::WrongCredentials),
+        let right = self.passwords.verify(password, hash.clone()).await?;
+        let user = user.filter(|user| right && user.is_active).ok_or(Error::WrongCredentials)?;
+        let sign_in = self.begin_sign_in(user).await?;
+        // A new password ends the sign-ins that are there; one begun with the old password meanwhile was not yet.
+        let now = self.records.user_by_name(username.to_owned()).await?;
+        if now.is_some_and(|(user, now)| user.is_active && Some(now) == hash) {
+            return Ok(sign_in);
         }
+        self.records.end_sign_in(hash_of(&sign_in.secret)).await?;
+        Err(Error::WrongCredentials)
     }
 
     /// Begins a sign-in without a password: for commands of whoever holds the data folder.

@@ -23,7 +23,7 @@ fn setting() -> Setting {
     let records = Records::open(&folder.path().join("catalog.sqlite"), &CatalogOptions::default()).unwrap();
     let seconds = Arc::new(AtomicI64::new(1_800_000_000));
     let options = IdentityOptions {
-        sign_in_duration: Duration::from_secs(3600),
+        sign_in_duration: Duration::from_hours(1),
         password_bytes_min: 10,
         sign_ins_per_minute_per_user: 3,
         sign_ins_per_minute_per_address: 5,
@@ -103,6 +103,24 @@ async fn sign_ins_end_by_time_by_sign_out_and_by_a_new_password() {
 
     setting.identity.change_user(user.id, Some("another horse".to_owned()), None, None).await.unwrap();
     assert!(!alive(&other.secret).await);
+}
+
+/// Checking a password takes long: a new one may be set meanwhile.
+#[tokio::test]
+async fn no_sign_in_with_the_old_password_outlives_a_new_one() {
+    let setting = setting();
+    let user = anna(&setting).await;
+    let signing_in = setting.identity.sign_in("anna", "correct horse".to_owned(), HOME);
+    let change = records::UserChange { password_hash: Some("another".to_owned()), ..records::UserChange::default() };
+    let changing = async {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        setting.records.change_user(user.id, change).await.unwrap();
+    };
+    let (outcome, ()) = tokio::join!(signing_in, changing);
+    if let Ok(sign_in) = outcome {
+        assert!(setting.identity.by_sign_in(&sign_in.secret).await.unwrap().is_none());
+    }
+    assert_eq!(setting.records.end_sign_ins_of(user.id).await.unwrap(), 0);
 }
 
 #[tokio::test]

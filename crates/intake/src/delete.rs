@@ -39,24 +39,40 @@ impl Intake {
 
     /// Deletes a capture: its row gives way to a tombstone, then its bytes go.
     pub async fn delete_capture(&self, id: Uuid, reason: &str) -> records::Result<Capture> {
-        let capture = self.records.delete_capture(id, reason.to_owned(), (self.clock)()).await?;
-        self.delete_bytes(std::slice::from_ref(&capture)).await;
-        Ok(capture)
+        let (intake, reason) = (self.clone(), reason.to_owned());
+        detached(async move {
+            let capture = intake.records.delete_capture(id, reason, (intake.clock)()).await?;
+            intake.delete_bytes(std::slice::from_ref(&capture)).await;
+            Ok(capture)
+        })
+        .await
     }
 
     /// Deletes a session's captures that belong to no assessment; how many.
     pub async fn delete_unlinked(&self, session_id: Uuid, reason: &str) -> records::Result<usize> {
-        let captures = self.records.delete_unlinked_captures(session_id, reason.to_owned(), (self.clock)()).await?;
-        self.delete_bytes(&captures).await;
-        Ok(captures.len())
+        let (intake, reason) = (self.clone(), reason.to_owned());
+        detached(async move {
+            let captures = intake.records.delete_unlinked_captures(session_id, reason, (intake.clock)()).await?;
+            intake.delete_bytes(&captures).await;
+            Ok(captures.len())
+        })
+        .await
     }
 
     async fn delete_bytes(&self, captures: &[Capture]) {
         for capture in captures {
             if let Err(error) = self.blobs.delete(capture.blob.key.clone()).await {
-                // The tombstone names the key: recovery and fsck finish it.
+                // The tombstone names the key: the next start finishes it, or the sweep before it forgets the tombstone.
                 tracing::error!(capture_id = %capture.id, %error, "the bytes of a deleted capture are still there");
             }
         }
     }
+}
+
+/// Runs a deletion to its end, also when its client leaves in the middle: the bytes must go where the row has gone.
+async fn detached<T: Send + 'static>(
+    deletion: impl Future<Output = records::Result<T>> + Send + 'static,
+) -> records::Result<T> {
+    // Only a server that ends cuts it off.
+    tokio::spawn(deletion).await.unwrap_or(Err(records::Error::Stopped))
 }

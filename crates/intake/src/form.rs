@@ -23,6 +23,9 @@ const PART_HEADER_BYTES_MAX: u64 = 8 * 1024;
 /// RFC 2046 allows a boundary 70 characters.
 const BOUNDARY_CHARACTERS_MAX: usize = 70;
 
+/// Bytes of all the text fields of a form that are held in memory.
+const TEXT_BYTES_MAX: usize = 1024 * 1024;
+
 /// The form, read to its closing boundary.
 pub(crate) struct Form {
     pub(crate) session_id: Option<Vec<u8>>,
@@ -30,6 +33,8 @@ pub(crate) struct Form {
     pub(crate) gate: Option<SessionGate>,
     pub(crate) photos: Vec<Photo>,
     pub(crate) texts: HashMap<String, Vec<u8>>,
+    /// Bytes of the fields taken, also of those sent twice.
+    text_bytes: usize,
     pub(crate) digest: [u8; 32],
 }
 
@@ -58,25 +63,54 @@ enum Role {
     Ignored,
 }
 
+/// What a part says of its file's name. The name itself is nobody's business: nothing is ever called by it.
+enum Filename {
+    Absent,
+    /// No file was chosen.
+    Empty,
+    Given,
+}
+
+impl Filename {
+    fn of(field: &Field<'_>) -> Self {
+        match field.file_name() {
+            Some("") => Self::Empty,
+            Some(_) => Self::Given,
+            // A name that cannot be read (Latin-1, `100%FF.jpg`) is a name all the same. Taken for a text, the photo
+            // would be answered with a 200 and be lost.
+            None if field.headers().get("content-disposition").is_some_and(|value| has_filename(value.as_bytes())) => {
+                Self::Given
+            }
+            None => Self::Absent,
+        }
+    }
+}
+
 impl FormReader<'_> {
     pub(crate) async fn read<S, E>(mut self, body: S) -> Result<Form, Refusal>
     where
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
         E: Into<BodyError> + 'static,
     {
-        let mut form =
-            Form { session_id: None, gate: None, photos: Vec::new(), texts: HashMap::new(), digest: [0; 32] };
+        let mut form = Form {
+            session_id: None,
+            gate: None,
+            photos: Vec::new(),
+            texts: HashMap::new(),
+            text_bytes: 0,
+            digest: [0; 32],
+        };
         let mut digest = RequestDigest::default();
         if let FormKind::Single { session_id } = &self.upload.kind {
             digest.add("single", "session_id", session_id.as_bytes());
         }
         let mut multipart = self.multipart(body)?;
         let mut parts = 0_usize;
-        while let Some(field) = multipart.next_field().await.map_err(|error| self.refuse_form(error))? {
+        while let Some(field) = multipart.next_field().await.map_err(refuse_form)? {
             parts += 1;
             let name = field.name().ok_or_else(|| Refusal::MalformedForm("a part has no name".to_owned()))?.to_owned();
             refuse_transfer_encoding(&name, &field)?;
-            match self.role(&name, field.file_name()) {
+            match self.role(&name, &Filename::of(&field)) {
                 Role::Photo => {
                     let photo = self.take_photo(&name, field, &form, &mut digest).await?;
                     form.photos.push(photo);
@@ -111,17 +145,24 @@ impl FormReader<'_> {
             .headers(PART_HEADER_BYTES_MAX);
         let constraints = Constraints::new().max_fields(self.intake.limits.parts_per_request_max).size_limit(sizes);
         let body = body.map(|chunk| chunk.map_err(|error| -> BodyError { error.into() }));
-        Multipart::try_with_constraints(body, boundary, constraints).map_err(|error| self.refuse_form(error))
+        Multipart::try_with_constraints(body, boundary, constraints).map_err(refuse_form)
     }
 
     /// Flask's rule: a part with a filename is a file, any other a field.
-    fn role(&self, name: &str, file_name: Option<&str>) -> Role {
-        match (file_name.is_some_and(|file_name| !file_name.is_empty()), &self.upload.kind) {
-            (true, FormKind::Batch) if name.starts_with("capture_") => Role::Photo,
-            (true, FormKind::Single { .. }) if name == "image" => Role::Photo,
-            (true, _) => Role::Ignored,
-            (false, _) if file_name.is_some() => Role::Ignored,
-            (false, _) => Role::Text,
+    fn role(&self, name: &str, filename: &Filename) -> Role {
+        match (filename, &self.upload.kind) {
+            (Filename::Given, FormKind::Batch) if name.starts_with("capture_") => Role::Photo,
+            (Filename::Given, FormKind::Single { .. }) if name == "image" => Role::Photo,
+            (Filename::Given | Filename::Empty, _) => Role::Ignored,
+            (Filename::Absent, _) => Role::Text,
+        }
+    }
+
+    /// Whether any rule of ours looks at a field of this name; others are compared on a retry and let go.
+    fn is_read(&self, name: &str) -> bool {
+        match self.upload.kind {
+            FormKind::Batch => name == "session_id" || name.starts_with("metadata_"),
+            FormKind::Single { .. } => name == "trigger" || name == "timing",
         }
     }
 
@@ -173,9 +214,21 @@ impl FormReader<'_> {
         digest: &mut RequestDigest,
     ) -> Result<(), Refusal> {
         let limit = self.intake.limits.metadata_bytes_max;
+        let too_large = Refusal::MetadataTooLarge(limit);
+        if !self.is_read(&name) {
+            let mut hasher = Sha256::new();
+            self.pour(field, &mut hasher, limit as u64, too_large).await?;
+            digest.add("unread", &name, &hasher.finalize());
+            return Ok(());
+        }
         let mut text = Vec::new();
-        self.pour(field, &mut text, limit as u64, Refusal::MetadataTooLarge(limit)).await?;
+        self.pour(field, &mut text, limit as u64, too_large).await?;
         digest.add("text", &name, &text);
+        // Each field alone is small; hundreds of them in each of thousands of forms are not.
+        form.text_bytes += text.len();
+        if form.text_bytes > TEXT_BYTES_MAX.max(limit) {
+            return Err(Refusal::MetadataTooLarge(TEXT_BYTES_MAX.max(limit)));
+        }
         if name == "session_id" && matches!(self.upload.kind, FormKind::Batch) {
             match &form.session_id {
                 Some(first) if *first != text => return Err(Refusal::TwoSessionIds),
@@ -204,7 +257,7 @@ impl FormReader<'_> {
         too_large: Refusal,
     ) -> Result<(), Refusal> {
         let mut taken = 0_u64;
-        while let Some(chunk) = field.chunk().await.map_err(|error| self.refuse_form(error))? {
+        while let Some(chunk) = field.chunk().await.map_err(refuse_form)? {
             taken += chunk.len() as u64;
             if taken > bytes_max {
                 return Err(too_large);
@@ -214,21 +267,21 @@ impl FormReader<'_> {
         }
         Ok(())
     }
+}
 
-    fn refuse_form(&self, error: multra::Error) -> Refusal {
-        use multra::Error as E;
-        match error {
-            E::StreamReadFailed(cause) => match cause.downcast::<BodyError>() {
-                Ok(cause) => Refusal::Body(*cause),
-                Err(cause) => Refusal::Body(BodyError::Incomplete(cause.to_string())),
-            },
-            E::StreamSizeExceeded { limit } => Refusal::RequestTooLarge(limit),
-            E::FieldCountExceeded { limit } => Refusal::TooManyParts(limit),
-            E::IncompleteStream | E::IncompleteFieldData { .. } | E::IncompleteHeaders => {
-                malformed("it ends before its closing boundary")
-            }
-            other => malformed(other),
+fn refuse_form(error: multra::Error) -> Refusal {
+    use multra::Error as E;
+    match error {
+        E::StreamReadFailed(cause) => match cause.downcast::<BodyError>() {
+            Ok(cause) => Refusal::Body(*cause),
+            Err(cause) => Refusal::Body(BodyError::Incomplete(cause.to_string())),
+        },
+        E::StreamSizeExceeded { limit } => Refusal::RequestTooLarge(limit),
+        E::FieldCountExceeded { limit } => Refusal::TooManyParts(limit),
+        E::IncompleteStream | E::IncompleteFieldData { .. } | E::IncompleteHeaders => {
+            malformed("it ends before its closing boundary")
         }
+        other => malformed(other),
     }
 }
 
@@ -278,6 +331,21 @@ pub(crate) fn metadata_name(key: &str) -> String {
     key.replace("capture_", "metadata_")
 }
 
+/// Whether a `Content-Disposition` has a parameter `filename` or `filename*`, whatever its value.
+fn has_filename(disposition: &[u8]) -> bool {
+    let (mut in_quotes, mut is_escaped) = (false, false);
+    let parameters = disposition.split(|byte| {
+        let ends = *byte == b';' && !in_quotes;
+        in_quotes ^= *byte == b'"' && !is_escaped;
+        is_escaped = *byte == b'\\' && in_quotes && !is_escaped;
+        ends
+    });
+    parameters.skip(1).any(|parameter| {
+        let name = parameter.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
+        [&b"filename"[..], b"filename*"].iter().any(|known| name.eq_ignore_ascii_case(known))
+    })
+}
+
 /// RFC 7578 deprecates encodings of a part; stored as they are they would be no photo.
 fn refuse_transfer_encoding(name: &str, field: &Field<'_>) -> Result<(), Refusal> {
     let Some(encoding) = field.headers().get("content-transfer-encoding") else { return Ok(()) };
@@ -290,4 +358,34 @@ fn refuse_transfer_encoding(name: &str, field: &Field<'_>) -> Result<(), Refusal
 /// Stored times have microseconds; one that was answered must equal the one that is read back.
 fn to_microseconds(time: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_filename;
+
+    #[test]
+    fn a_filename_is_a_parameter_and_not_a_text() {
+        let with: [&[u8]; 6] = [
+            b"form-data; name=\"a\"; filename=\"\xFF\"",
+            b"form-data; filename=b; name=a",
+            b"form-data; name=a; FileName = \"b\"",
+            b"form-data; name=a;filename*=UTF-8''%FF",
+            b"form-data; name=\"a\\\\\"; filename=b",
+            b"form-data; name=\"a\\\";\"; filename=\"b",
+        ];
+        let without: [&[u8]; 5] = [
+            b"form-data; name=a",
+            b"form-data; name=\"a; filename=b\"",
+            b"form-data; name=\"a\\\"; filename=b\"",
+            b"filename=a",
+            b"form-data; name=a; filenames=b",
+        ];
+        for disposition in with {
+            assert!(has_filename(disposition), "{}", disposition.escape_ascii());
+        }
+        for disposition in without {
+            assert!(!has_filename(disposition), "{}", disposition.escape_ascii());
+        }
+    }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::Intake;
 
 /// Rows looked at in one step.
-const STEP: usize = 500;
+pub(crate) const STEP: usize = 500;
 
 /// How to check.
 #[derive(Clone, Copy, Debug)]
@@ -149,8 +149,11 @@ impl Intake {
         if !file_is_missing {
             self.blobs.quarantine(capture.blob.key.clone()).await?;
         }
-        self.records.delete_capture(capture.id, "fsck: set aside".to_owned(), (self.clock)()).await?;
-        Ok(())
+        match self.records.delete_capture(capture.id, "fsck: set aside".to_owned(), (self.clock)()).await {
+            // Deleted in the meantime: gone is what it should be.
+            Ok(_) | Err(records::Error::NotFound) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The files of one time folder that no row names.

@@ -131,6 +131,9 @@ fn scan(text: &[u8]) -> Scan {
 /// The code unit of `uXXXX` at `at`.
 fn escaped_unit(text: &[u8], at: usize) -> Option<u16> {
     let digits = text.get(at..at + 5)?.strip_prefix(b"u")?;
+    if !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
     u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
@@ -154,6 +157,7 @@ mod tests {
         check(r#"{"a":"\ude00\ud83d"}"#, 1, true);
         check(r#"{"a":"\ud83d\ud83d"}"#, 1, true);
         check(r#"{"a":"\u00"}"#, 1, false);
+        check(r#"{"a":"\u+000"}"#, 1, false);
         check(r#"{"a\u0000":1}"#, 1, true);
         check(&"[".repeat(5000), 5000, false);
         check(r#"{"a":"\"#, 1, false);

@@ -8,7 +8,7 @@ use records::{IdempotencyRecord, NewCapture, Recorded, Recording, RecordingError
 use uuid::{NoContext, Uuid};
 
 use crate::metadata::Metadata;
-use crate::receive::{Receipt, Skipped, StoredCapture, Uploader, contract_time, is_open, may_use};
+use crate::receive::{Receipt, Skipped, StoredCapture, Upload, contract_time, may_use, takes};
 use crate::{Intake, Refusal, gate};
 
 /// How often a session may change under one upload before the client is asked to come back.
@@ -51,7 +51,7 @@ impl Answered {
 /// Publishes, records, and makes the receipt; on any refusal nothing stays.
 pub(crate) async fn settle(
     intake: &Intake,
-    uploader: Uploader,
+    upload: &Upload,
     gate: SessionGate,
     admitted: Vec<StagedCapture>,
     skipped: Vec<Skipped>,
@@ -61,7 +61,7 @@ pub(crate) async fn settle(
         return Ok(Receipt { captures: Vec::new(), skipped, replayed: false });
     }
     let mut captures = publish(intake, admitted).await?;
-    let outcome = record(intake, uploader, gate, &mut captures, skipped, idempotency).await;
+    let outcome = record(intake, upload, gate, &mut captures, skipped, idempotency).await;
     match outcome {
         Ok(receipt) => {
             if receipt.replayed {
@@ -96,10 +96,12 @@ impl From<Refusal> for Unrecorded {
 async fn publish(intake: &Intake, admitted: Vec<StagedCapture>) -> Result<Vec<PublishedCapture>, Refusal> {
     let mut blobs = Vec::with_capacity(admitted.len());
     let mut described = Vec::with_capacity(admitted.len());
+    // By the time they are published and not received: a form may take hours, and recovery looks at the newest folders.
+    let published_at = (intake.clock)().as_second();
     for StagedCapture { key, metadata, received_at, blob, structure } in admitted {
         let id = uuid_at(received_at);
         let filename = format!("{id}.{}", structure.image_type.extension());
-        let blob_key = blobs::key_at(received_at.as_second(), &filename);
+        let blob_key = blobs::key_at(published_at, &filename);
         let row = NewCapture {
             id,
             task_id: uuid_at(received_at),
@@ -132,7 +134,7 @@ async fn publish(intake: &Intake, admitted: Vec<StagedCapture>) -> Result<Vec<Pu
 /// longer wanted.
 async fn record(
     intake: &Intake,
-    uploader: Uploader,
+    upload: &Upload,
     mut gate: SessionGate,
     captures: &mut Vec<PublishedCapture>,
     mut skipped: Vec<Skipped>,
@@ -146,7 +148,7 @@ async fn record(
         };
         let key = idempotency.as_ref().map(|(key, digest)| -> Result<_, Refusal> {
             let answer = serde_json::to_string(&receipt).map_err(|error| Refusal::Internal(error.to_string()))?;
-            Ok(IdempotencyRecord { user_id: uploader.user_id, key: key.clone(), digest: *digest, answer })
+            Ok(IdempotencyRecord { user_id: upload.uploader.user_id, key: key.clone(), digest: *digest, answer })
         });
         let recording = Recording {
             gate: gate.clone(),
@@ -163,9 +165,9 @@ async fn record(
             Err(RecordingError::GateChanged) => {
                 let changed = intake.records.session_gate(gate.session.id).await.map_err(Refusal::from)?;
                 gate = changed.ok_or(Refusal::SessionNotFound)?;
-                may_use(uploader, &gate)?;
-                is_open(&gate)?;
-                skip_unwanted(intake, &gate, captures, &mut skipped).await;
+                may_use(upload.uploader, &gate)?;
+                takes(&upload.kind, &gate)?;
+                skip_unwanted(intake, upload, &gate, captures, &mut skipped).await?;
             }
             Err(RecordingError::Catalog(records::Error::OutcomeUnknown(_))) => return Err(Unrecorded::InDoubt),
             Err(RecordingError::Catalog(error)) => return Err(Refusal::from(error).into()),
@@ -176,10 +178,18 @@ async fn record(
 
 async fn skip_unwanted(
     intake: &Intake,
+    upload: &Upload,
     gate: &SessionGate,
     captures: &mut Vec<PublishedCapture>,
     skipped: &mut Vec<Skipped>,
-) {
+) -> Result<(), Refusal> {
+    let is_unwanted =
+        |capture: &&PublishedCapture| gate::wanted(gate.settings.as_ref(), &capture.metadata.trigger).is_err();
+    if upload.kind.is_single()
+        && let Some(capture) = captures.iter().find(is_unwanted)
+    {
+        return Err(Refusal::TriggerNotAllowed(capture.row.trigger.clone()));
+    }
     let (mut kept, mut unwanted) = (Vec::new(), Vec::new());
     for capture in captures.drain(..) {
         match gate::wanted(gate.settings.as_ref(), &capture.metadata.trigger) {
@@ -195,7 +205,9 @@ async fn skip_unwanted(
         }
     }
     *captures = kept;
+    intake.metrics.captures_skipped.inc_by(unwanted.len() as u64);
     unpublish(intake, unwanted).await;
+    Ok(())
 }
 
 async fn unpublish(intake: &Intake, captures: Vec<PublishedCapture>) {

@@ -35,6 +35,12 @@ pub enum FormKind {
     },
 }
 
+impl FormKind {
+    pub(crate) fn is_single(&self) -> bool {
+        matches!(self, Self::Single { .. })
+    }
+}
+
 /// What is known of an upload before its body.
 #[derive(Clone, Debug)]
 pub struct Upload {
@@ -183,7 +189,7 @@ impl Intake {
         // From here on the client may leave: what was received whole is settled in a task of its own, so that bytes
         // are never published and then forgotten because a connection closed.
         let settled = tokio::spawn(async move {
-            let outcome = settle(&intake, upload.uploader, gate, admitted, skipped, idempotency).await;
+            let outcome = settle(&intake, &upload, gate, admitted, skipped, idempotency).await;
             drop((place, held_key));
             outcome
         });
@@ -203,10 +209,7 @@ impl Intake {
         may_use(upload.uploader, &gate)?;
         // A retry of what was stored before the session ended must still get its answer.
         if !replaying {
-            is_open(&gate)?;
-            if matches!(upload.kind, FormKind::Single { .. }) && gate::effective(gate.settings.as_ref()).is_none() {
-                return Err(Refusal::NoCameraSettings);
-            }
+            takes(&upload.kind, &gate)?;
         }
         Ok(gate)
     }
@@ -228,7 +231,7 @@ impl Intake {
             };
             if let Err(reason) = gate::wanted(gate.settings.as_ref(), &metadata.trigger) {
                 let trigger = metadata.trigger.as_str().to_owned();
-                if matches!(upload.kind, FormKind::Single { .. }) {
+                if upload.kind.is_single() {
                     return Err(Refusal::TriggerNotAllowed(trigger));
                 }
                 skipped.push(Skipped { key: photo.key, trigger, reason: reason.to_owned() });
@@ -239,7 +242,7 @@ impl Intake {
             let structure = structure.map_err(|defect| Refusal::BadImage { key: photo.key.clone(), defect })?;
             admitted.push(StagedCapture { key: photo.key, metadata, received_at: photo.received_at, blob, structure });
         }
-        if matches!(upload.kind, FormKind::Single { .. }) && admitted.is_empty() {
+        if upload.kind.is_single() && admitted.is_empty() {
             return Err(Refusal::NoImage);
         }
         self.metrics.captures_skipped.inc_by(skipped.len() as u64);
@@ -251,6 +254,13 @@ pub(crate) fn may_use(uploader: Uploader, gate: &SessionGate) -> Result<(), Refu
     if uploader.is_admin || gate.session.user_id == uploader.user_id { Ok(()) } else { Err(Refusal::SessionNotFound) }
 }
 
-pub(crate) fn is_open(gate: &SessionGate) -> Result<(), Refusal> {
-    if gate.session.ended_at.is_some() { Err(Refusal::SessionEnded) } else { Ok(()) }
+/// Whether the session takes captures of this form at all, whatever their trigger.
+pub(crate) fn takes(kind: &FormKind, gate: &SessionGate) -> Result<(), Refusal> {
+    if gate.session.ended_at.is_some() {
+        return Err(Refusal::SessionEnded);
+    }
+    if kind.is_single() && gate::effective(gate.settings.as_ref()).is_none() {
+        return Err(Refusal::NoCameraSettings);
+    }
+    Ok(())
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::Intake;
-use crate::fsck::{FsckError, Orphans};
+use crate::fsck::{FsckError, Orphans, STEP};
 
 /// Time folders that recovery looks at: a crash leaves photos without a row only in the newest.
 const RECOVERY_FOLDERS: usize = 120;
@@ -47,6 +47,9 @@ impl Intake {
             orphans.buried.extend(found.buried);
         }
         let files_quarantined = self.set_aside(&orphans.unknown, &orphans.buried).await?;
+        // Wherever they lie: a photo may be years old when it is deleted. What fails was logged, and is no reason not
+        // to start.
+        self.finish_deletions(None).await?;
         Ok(Recovered { staging_files, files_quarantined })
     }
 
@@ -57,6 +60,11 @@ impl Intake {
     pub async fn sweep(&self, idempotency_keep: Duration, quarantine_keep: Duration) -> Result<Swept, FsckError> {
         let now = (self.clock)();
         let before = now.checked_sub(SignedDuration::try_from(idempotency_keep)?)?;
+        // A tombstone is all that is known of bytes that should be gone.
+        let failed = self.finish_deletions(Some(before)).await?;
+        if failed > 0 {
+            return Err(format!("{failed} photos of deleted captures cannot be removed; nothing is forgotten").into());
+        }
         let (tombstones, idempotency_keys) = self.records.forget_before(before).await?;
         Ok(Swept {
             sign_ins: self.records.forget_expired_sign_ins(now).await?,
@@ -64,5 +72,26 @@ impl Intake {
             idempotency_keys,
             quarantined_files: self.blobs.clear_quarantine(quarantine_keep).await?,
         })
+    }
+
+    /// Deletes the bytes that a crash or a failing disk has kept though their capture was deleted; how many of them
+    /// cannot be.
+    async fn finish_deletions(&self, deleted_before: Option<Timestamp>) -> Result<u64, FsckError> {
+        let mut failed = 0;
+        let mut after = String::new();
+        loop {
+            let keys = self.records.buried_blob_keys(after, deleted_before, STEP).await?;
+            let Some(last) = keys.last() else { return Ok(failed) };
+            after = last.clone();
+            for key in keys {
+                if matches!(self.blobs.look(key.clone(), false).await, Err(blobs::Error::NotFound)) {
+                    continue;
+                }
+                if let Err(error) = self.blobs.delete(key.clone()).await {
+                    tracing::error!(%error, key, "the bytes of a deleted capture are still there");
+                    failed += 1;
+                }
+            }
+        }
     }
 }

@@ -31,6 +31,7 @@ impl RecordingMode {
 
 /// The members that people choose; names are the app's own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::struct_excessive_bools)] // names are the app's own
 pub struct NewCameraSettings {
     /// What people call these settings; unique.
     pub setting_name: String,
@@ -110,7 +111,8 @@ pub(crate) fn default_settings(db: &Connection) -> Result<Option<Uuid>> {
 fn make_way_for_default(db: &Connection, chosen: &NewCameraSettings, id: Uuid, now: Timestamp) -> Result<()> {
     if chosen.is_default {
         db.prepare_cached(
-            "UPDATE camera_settings SET is_default = 0, updated_at = ? WHERE is_default = 1 AND id <> ?",
+            "UPDATE camera_settings SET is_default = 0, updated_at = max(?, updated_at + 1)
+             WHERE is_default = 1 AND id <> ?",
         )?
         .execute(params![now.as_microsecond(), id])?;
     }

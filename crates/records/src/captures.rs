@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use crate::sessions::gate_by_id;
+use crate::sqlite::RequestError;
 use crate::users::timestamp;
 use crate::{Cursor, Error, Page, Records, Result, SessionGate};
 
@@ -46,7 +47,7 @@ pub struct StoredBlob {
 /// A capture to record.
 #[derive(Clone, Debug)]
 pub struct NewCapture {
-    /// Its id, a UUIDv7.
+    /// Its id, a `UUIDv7`.
     pub id: Uuid,
     /// The id of the task that processes it.
     pub task_id: Uuid,
@@ -77,7 +78,7 @@ pub struct NewCapture {
 /// A capture as stored.
 #[derive(Clone, Debug)]
 pub struct Capture {
-    /// Its id, a UUIDv7.
+    /// Its id, a `UUIDv7`.
     pub id: Uuid,
     /// Its session.
     pub session_id: Uuid,
@@ -159,6 +160,15 @@ impl From<rusqlite::Error> for RecordingError {
     }
 }
 
+impl RequestError for RecordingError {
+    fn of_catalog(&self) -> Option<&Error> {
+        match self {
+            Self::Catalog(error) => Some(error),
+            Self::GateChanged => None,
+        }
+    }
+}
+
 /// What linking captures to an assessment did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkOutcome {
@@ -168,10 +178,10 @@ pub struct LinkOutcome {
     pub already_linked: usize,
 }
 
-const COLUMNS: &str = "id, session_id, filename, blob_key, blob_format, size_bytes, sha256, content_type, width_px, \
+pub(crate) const COLUMNS: &str = "id, session_id, filename, blob_key, blob_format, size_bytes, sha256, content_type, width_px, \
      height_px, capture_trigger, assessment_type, assessment_id, captured_at, received_at, settings_snapshot, metadata";
 
-fn capture_from(row: &Row<'_>) -> rusqlite::Result<Capture> {
+pub(crate) fn capture_from(row: &Row<'_>) -> rusqlite::Result<Capture> {
     Ok(Capture {
         id: row.get(0)?,
         session_id: row.get(1)?,
@@ -235,15 +245,6 @@ fn insert_capture(db: &Connection, session_id: Uuid, snapshot: Option<&str>, cap
         "INSERT INTO tasks (id, capture_id, kind, state, created_at) VALUES (?, ?, 'process', 'PENDING', ?)",
     )?
     .execute(params![capture.task_id, capture.id, capture.received_at.as_microsecond()])?;
-    Ok(())
-}
-
-fn bury(db: &Connection, capture: &Capture, reason: &str, now: Timestamp) -> Result<()> {
-    db.prepare_cached("DELETE FROM captures WHERE id = ?")?.execute([capture.id])?;
-    db.prepare_cached(
-        "INSERT INTO tombstones (capture_id, session_id, filename, blob_key, reason, deleted_at) VALUES (?, ?, ?, ?, ?, ?)",
-    )?
-    .execute(params![capture.id, capture.session_id, capture.filename, capture.blob.key, reason, now.as_microsecond()])?;
     Ok(())
 }
 
@@ -383,51 +384,6 @@ impl Records {
             .await
     }
 
-    /// Deletes a capture's row and leaves a tombstone; what was deleted, so that its bytes can go too.
-    pub async fn delete_capture(&self, id: Uuid, reason: String, now: Timestamp) -> Result<Capture> {
-        self.engine
-            .write(move |db| {
-                let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM captures WHERE id = ?"))?;
-                let capture = statement.query_row([id], capture_from)?;
-                bury(db, &capture, &reason, now)?;
-                Ok(capture)
-            })
-            .await
-    }
-
-    /// Deletes the rows of a session's captures that belong to no assessment; those deleted.
-    pub async fn delete_unlinked_captures(
-        &self,
-        session_id: Uuid,
-        reason: String,
-        now: Timestamp,
-    ) -> Result<Vec<Capture>> {
-        self.engine
-            .write(move |db| {
-                let mut statement = db.prepare_cached(&format!(
-                    "SELECT {COLUMNS} FROM captures WHERE session_id = ? AND assessment_id IS NULL"
-                ))?;
-                let captures =
-                    statement.query_map([session_id], capture_from)?.collect::<rusqlite::Result<Vec<_>>>()?;
-                for capture in &captures {
-                    bury(db, capture, &reason, now)?;
-                }
-                Ok(captures)
-            })
-            .await
-    }
-
-    /// Whether a capture was deleted.
-    pub async fn is_tombstone(&self, capture_id: Uuid) -> Result<bool> {
-        self.engine
-            .read(move |db| {
-                Ok(db
-                    .prepare_cached("SELECT EXISTS (SELECT 1 FROM tombstones WHERE capture_id = ?)")?
-                    .query_row([capture_id], |row| row.get(0))?)
-            })
-            .await
-    }
-
     /// Captures by id, those after `after`: the whole catalog in steps, for checks.
     pub async fn captures_by_id(&self, after: Uuid, limit: usize) -> Result<Vec<Capture>> {
         self.engine
@@ -448,41 +404,6 @@ impl Records {
                     "SELECT blob_key FROM captures WHERE blob_key > ?1 || '/' AND blob_key < ?1 || '0'",
                 )?;
                 Ok(statement.query_map([folder], |row| row.get(0))?.collect::<rusqlite::Result<Vec<_>>>()?)
-            })
-            .await
-    }
-
-    /// Whether a tombstone says that the blob of this key was to be deleted.
-    pub async fn blob_is_buried(&self, blob_key: String) -> Result<bool> {
-        self.engine
-            .read(move |db| {
-                Ok(db
-                    .prepare_cached("SELECT EXISTS (SELECT 1 FROM tombstones WHERE blob_key = ?)")?
-                    .query_row([blob_key], |row| row.get(0))?)
-            })
-            .await
-    }
-
-    /// Forgets tombstones and idempotency keys older than `before`; how many of each.
-    pub async fn forget_before(&self, before: Timestamp) -> Result<(usize, usize)> {
-        self.engine
-            .write(move |db| {
-                let before = before.as_microsecond();
-                Ok((
-                    db.prepare_cached("DELETE FROM tombstones WHERE deleted_at < ?")?.execute([before])?,
-                    db.prepare_cached("DELETE FROM idempotency_keys WHERE created_at < ?")?.execute([before])?,
-                ))
-            })
-            .await
-    }
-
-    /// Asks the engine to check the catalog's own structure; what it found wrong, nothing where all is well.
-    pub async fn check_integrity(&self) -> Result<Vec<String>> {
-        self.engine
-            .read(|db| {
-                let mut statement = db.prepare("PRAGMA integrity_check(20)")?;
-                let lines = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
-                Ok(lines.into_iter().filter(|line| line != "ok").collect())
             })
             .await
     }

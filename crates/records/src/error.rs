@@ -33,7 +33,7 @@ pub enum Error {
         known: i64,
     },
     /// The file is not Filmgate's.
-    #[error("{0} is an SQLite file of another program, not a Filmgate catalog")]
+    #[error("{0} is a file of another program, not a Filmgate catalog")]
     NotACatalog(String),
     /// Anything else the engine says.
     #[error("catalog: {0}")]

@@ -13,12 +13,15 @@
 
 mod camera_settings;
 mod captures;
+mod deletion;
 mod error;
 mod metrics;
 mod page;
 mod schema;
 mod sessions;
 mod sqlite;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod users;
 
@@ -45,7 +48,7 @@ pub struct Records {
 impl Records {
     /// Opens the catalog at `path`, creating it where there is none and bringing an older schema up to date.
     ///
-    /// Several processes may have one catalog open (the server and administration commands beside it): SQLite's own
+    /// Several processes may have one catalog open (the server and administration commands beside it): `SQLite`'s own
     /// locks order them.
     ///
     /// # Errors
@@ -68,6 +71,17 @@ impl Records {
     /// Asks the catalog a trivial question, for readiness checks.
     pub async fn ping(&self) -> Result<()> {
         self.engine.read(|db| Ok(db.query_row("SELECT 1", [], |_| Ok(()))?)).await
+    }
+
+    /// Asks the engine to check the catalog's own structure; what it found wrong, nothing where all is well.
+    pub async fn check_integrity(&self) -> Result<Vec<String>> {
+        self.engine
+            .read(|db| {
+                let mut statement = db.prepare("PRAGMA integrity_check(20)")?;
+                let lines = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+                Ok(lines.into_iter().filter(|line| line != "ok").collect())
+            })
+            .await
     }
 
     /// Waits for the writes under way, then closes the catalog and folds its write-ahead log into it.

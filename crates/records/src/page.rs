@@ -27,11 +27,13 @@ impl FromStr for Cursor {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (time, id) = text.split_once('.').ok_or("not a cursor of a listing")?;
-        Ok(Self {
-            time_us: i64::from_str_radix(time, 16).map_err(|_| "not a cursor of a listing")?,
-            id: Uuid::try_parse(id).map_err(|_| "not a cursor of a listing")?,
-        })
+        let parse = || {
+            let (time, id) = text.split_once('.')?;
+            // As it was written: a time before 1970 has its sign bit set.
+            let time_us = u64::from_str_radix(time, 16).ok()?.cast_signed();
+            Some(Self { time_us, id: Uuid::try_parse(id).ok()? })
+        };
+        parse().filter(|cursor| cursor.to_string() == text).ok_or("not a cursor of a listing")
     }
 }
 

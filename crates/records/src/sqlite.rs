@@ -1,16 +1,18 @@
-//! The embedded engine: SQLite in write-ahead mode, one writer thread, a pool of readers. Knows no table.
+//! The embedded engine: `SQLite` in write-ahead mode, one writer thread, a pool of readers. Knows no table.
 //!
 //! Many requests are made durable by one fsync: the writer takes whatever waits, runs each request in a savepoint of
 //! one `BEGIN IMMEDIATE` transaction, commits, and only then lets each requester go on. A request that fails rolls
 //! back to its savepoint and takes nobody with it.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, ffi};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::metrics::Metrics;
@@ -43,17 +45,30 @@ impl Default for CatalogOptions {
 }
 
 /// Runs a request inside the open transaction (`None`: there is none to be had) and hands back what to do once the
-/// commit's fate is known.
-type Write = Box<dyn FnOnce(Option<&Connection>) -> Finish + Send>;
+/// commit's fate is known, and what the request met that may be everybody's.
+type Write = Box<dyn FnOnce(Option<&Connection>) -> (Finish, Option<Fate>) + Send>;
 type Finish = Box<dyn FnOnce(Result<(), &Fate>) + Send>;
+
+/// An error of a request, with the engine's own inside where there is one.
+pub(crate) trait RequestError: From<Error> {
+    fn of_catalog(&self) -> Option<&Error>;
+}
+
+impl RequestError for Error {
+    fn of_catalog(&self) -> Option<&Error> {
+        Some(self)
+    }
+}
 
 /// Why a whole batch did not commit.
 enum Fate {
     Full,
     Busy,
     Stopped,
+    /// A read, write or fsync of the disk failed.
+    Disk(String),
     Unknown(String),
-    Other(String),
+    Other(ffi::Error, String),
 }
 
 impl Fate {
@@ -61,9 +76,22 @@ impl Fate {
         match self {
             Self::Full => Error::Full,
             Self::Busy => Error::Busy,
-            Self::Stopped => Error::Stopped,
+            Self::Stopped | Self::Disk(_) => Error::Stopped,
             Self::Unknown(text) => Error::OutcomeUnknown(text.clone()),
-            Self::Other(text) => Error::Conflict(format!("the catalog refused the commit: {text}")),
+            Self::Other(code, text) => Error::Engine(rusqlite::Error::SqliteFailure(*code, Some(text.clone()))),
+        }
+    }
+
+    fn of(error: &Error) -> Self {
+        match error {
+            Error::Full => Self::Full,
+            Error::Busy => Self::Busy,
+            error if error.is_disk_failure() => Self::Disk(error.to_string()),
+            Error::Engine(inner) => {
+                let code = inner.sqlite_error().copied().unwrap_or(ffi::Error::new(ffi::SQLITE_ERROR));
+                Self::Other(code, inner.to_string())
+            }
+            error => Self::Other(ffi::Error::new(ffi::SQLITE_ERROR), error.to_string()),
         }
     }
 }
@@ -85,11 +113,15 @@ struct Shared {
 
 impl Engine {
     pub(crate) fn open(path: &Path, options: &CatalogOptions) -> Result<Self> {
-        let mut connection = connect(path, options.sync)?;
-        schema::migrate(&mut connection, &path.display().to_string())?;
+        let mut connection = connect(path)?;
+        // Before anything is set: the mode of its log stands in the file, which may be another program's.
+        schema::check(&connection, path)?;
+        set_up(&connection, options.sync)?;
+        schema::migrate(&mut connection, path)?;
         let readers = (0..options.read_connections.max(1))
             .map(|_| {
-                let reader = connect(path, options.sync)?;
+                let reader = connect(path)?;
+                set_up(&reader, options.sync)?;
                 reader.pragma_update(None, "query_only", true)?;
                 // The writer alone folds the log into the file, so that a stopped catalog is not written by a reader.
                 reader.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
@@ -134,29 +166,32 @@ impl Engine {
     pub(crate) async fn write<T, E, F>(&self, request: F) -> Result<T, E>
     where
         T: Send + 'static,
-        E: From<Error> + Send + 'static,
+        E: RequestError + Send + 'static,
         F: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
     {
         let (answer, wait) = oneshot::channel();
         let job: Write = Box::new(move |db| {
             let outcome = db.map(|db| in_savepoint(db, request));
-            Box::new(move |committed| {
+            let met = outcome.as_ref().and_then(|outcome| outcome.as_ref().err()?.of_catalog()).map(Fate::of);
+            let finish: Finish = Box::new(move |committed| {
                 let outcome = match (outcome, committed) {
-                    // What the request itself found stands whatever became of the others.
-                    (Some(Err(error)), _) => Err(error),
+                    // Also where the request itself was refused: what it saw may have been of others in the batch,
+                    // and is gone with them.
                     (_, Err(fate)) => Err(fate.to_error().into()),
                     (Some(outcome), Ok(())) => outcome,
                     (None, Ok(())) => Err(Error::Stopped.into()),
                 };
                 // Nobody waiting any more is fine: the work is done and durable all the same.
                 drop(answer.send(outcome));
-            })
+            });
+            (finish, met)
         });
         {
             let writes = self.shared.writes.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(writes) = writes.as_ref() else { return Err(Error::Stopped.into()) };
             self.shared.metrics.write_queue.inc();
             if writes.send(job).is_err() {
+                self.shared.metrics.write_queue.dec();
                 return Err(Error::Stopped.into());
             }
         }
@@ -184,9 +219,10 @@ impl Engine {
     }
 
     pub(crate) async fn close(self) {
-        drop(self.shared.writes.lock().unwrap_or_else(PoisonError::into_inner).take());
+        // The readers first: whoever closes last must be the writer, or the log is not folded into the file.
         self.shared.read_permits.close();
         self.shared.readers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        drop(self.shared.writes.lock().unwrap_or_else(PoisonError::into_inner).take());
         let thread = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread
             && let Err(error) = tokio::task::spawn_blocking(move || thread.join()).await
@@ -196,7 +232,10 @@ impl Engine {
     }
 }
 
-fn in_savepoint<T, E: From<Error>>(db: &Connection, request: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
+fn in_savepoint<T, E: RequestError>(
+    db: &Connection,
+    request: impl FnOnce(&Connection) -> Result<T, E>,
+) -> Result<T, E> {
     let run = |sql: &str| -> Result<(), E> {
         db.prepare_cached(sql)
             .and_then(|mut statement| statement.execute([]))
@@ -205,6 +244,10 @@ fn in_savepoint<T, E: From<Error>>(db: &Connection, request: impl FnOnce(&Connec
     };
     run("SAVEPOINT request")?;
     let outcome = request(db);
+    // Where the engine rolled everything back there is no savepoint any more, and the request's own error says why.
+    if outcome.is_err() && db.is_autocommit() {
+        return outcome;
+    }
     if outcome.is_err() {
         run("ROLLBACK TO request")?;
     }
@@ -212,7 +255,10 @@ fn in_savepoint<T, E: From<Error>>(db: &Connection, request: impl FnOnce(&Connec
     outcome
 }
 
-fn connect(path: &Path, sync: Sync) -> Result<Connection> {
+fn connect(path: &Path) -> Result<Connection> {
+    // SQLite would make it readable for everybody; its log takes the file's permissions. Where this fails, SQLite
+    // says why.
+    OpenOptions::new().append(true).create_new(true).mode(0o600).open(path).ok();
     let path = PathBuf::from(path);
     let db = Connection::open_with_flags(
         &path,
@@ -220,6 +266,11 @@ fn connect(path: &Path, sync: Sync) -> Result<Connection> {
     )?;
     // A command beside the server may hold the lock for a moment; wait for it rather than fail.
     db.busy_timeout(Duration::from_secs(10))?;
+    db.set_prepared_statement_cache_capacity(128);
+    Ok(db)
+}
+
+fn set_up(db: &Connection, sync: Sync) -> Result<()> {
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", if sync == Sync::Durable { "FULL" } else { "NORMAL" })?;
     db.pragma_update(None, "foreign_keys", true)?;
@@ -227,8 +278,7 @@ fn connect(path: &Path, sync: Sync) -> Result<Connection> {
     db.pragma_update(None, "secure_delete", true)?;
     db.pragma_update(None, "temp_store", "MEMORY")?;
     db.pragma_update(None, "wal_autocheckpoint", 4000)?;
-    db.set_prepared_statement_cache_capacity(128);
-    Ok(db)
+    Ok(())
 }
 
 struct Writer {
@@ -265,55 +315,69 @@ impl Writer {
             }
         }
         for finish in finishes {
-            finish(outcome.as_ref().map(|()| ()));
+            finish(outcome.as_ref().copied());
         }
     }
 
     fn transact(&self, batch: Vec<Write>, finishes: &mut Vec<Finish>) -> Result<(), Fate> {
+        let mut lost = None;
         if self.stopped.load(Ordering::Acquire) {
-            finishes.extend(batch.into_iter().map(|write| write(None)));
-            return Err(Fate::Stopped);
+            lost = Some(Fate::Stopped);
+        } else if let Err(error) = self.connection.execute_batch("BEGIN IMMEDIATE") {
+            lost = Some(Fate::of(&error.into()));
         }
-        if let Err(error) = self.connection.execute_batch("BEGIN IMMEDIATE") {
-            let fate = self.judge(error.into(), false);
-            finishes.extend(batch.into_iter().map(|write| write(None)));
-            return Err(fate);
-        }
-        let mut lost = false;
         for write in batch {
-            finishes.push(write((!lost).then_some(&self.connection)));
+            let (finish, met) = write(lost.is_none().then_some(&self.connection));
+            finishes.push(finish);
             // Some failures (a full disk in the middle of a statement) make SQLite roll back the whole transaction;
-            // what ran on would commit alone, and what ran before would be told it holds.
-            lost = lost || self.connection.is_autocommit();
-        }
-        if lost {
-            return Err(Fate::Busy);
-        }
-        let committed = self.connection.execute_batch("COMMIT").map_err(Error::from);
-        if committed.is_err() && !self.connection.is_autocommit() {
-            // A transaction left open would swallow the next batch into this one's fate.
-            if let Err(error) = self.connection.execute_batch("ROLLBACK") {
-                tracing::error!(%error, "catalog: rollback failed");
+            // what ran on would commit alone, and what ran before would be told it holds. A failing disk is final.
+            if lost.is_none() && (self.connection.is_autocommit() || matches!(met, Some(Fate::Disk(_)))) {
+                lost = Some(met.unwrap_or(Fate::Busy));
             }
         }
-        committed.map_err(|error| self.judge(error, true))
+        if let Some(fate) = lost {
+            self.roll_back();
+            return Err(self.heed(fate));
+        }
+        self.connection.execute_batch("COMMIT").map_err(|error| {
+            self.roll_back();
+            match self.heed(Fate::of(&error.into())) {
+                fate @ (Fate::Full | Fate::Busy) => fate,
+                // The commit may have reached the disk before what failed.
+                Fate::Disk(text) | Fate::Other(_, text) | Fate::Unknown(text) => Fate::Unknown(text),
+                Fate::Stopped => Fate::Stopped,
+            }
+        })
     }
 
-    /// Decides what a failure means for everybody after it. A failed write or fsync is final: asked again, the
-    /// kernel says yes to pages it has dropped.
-    fn judge(&self, error: Error, at_commit: bool) -> Fate {
-        match error {
-            Error::Full => Fate::Full,
-            Error::Busy => Fate::Busy,
-            error if error.is_disk_failure() => {
-                self.stopped.store(true, Ordering::Release);
-                if let Err(error) = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
-                    tracing::error!(%error, "catalog: cannot keep the log from being folded in at exit");
-                }
-                tracing::error!(%error, "catalog: a write to disk failed; no more writes until restart");
-                if at_commit { Fate::Unknown(error.to_string()) } else { Fate::Stopped }
+    /// A transaction left open would swallow the next batch into this one's fate.
+    fn roll_back(&self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "catalog: rollback failed");
+        }
+    }
+
+    /// Draws the consequence for everybody after it. A failed write or fsync is final: asked again, the kernel says
+    /// yes to pages it has dropped.
+    fn heed(&self, fate: Fate) -> Fate {
+        if let Fate::Disk(error) = &fate {
+            self.stopped.store(true, Ordering::Release);
+            if let Err(error) = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
+                tracing::error!(%error, "catalog: cannot keep the log from being folded in at exit");
             }
-            error => Fate::Other(error.to_string()),
+            tracing::error!(%error, "catalog: the disk failed; no more writes until restart");
+        }
+        fate
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // A writer that a panic ended answers nobody any more: readiness must say so.
+        if std::thread::panicking() {
+            self.stopped.store(true, Ordering::Release);
         }
     }
 }

@@ -31,7 +31,7 @@ impl Demo {
     pub(crate) fn parse(line: &str) -> Result<Self> {
         let value: Value = serde_json::from_str(line).with_context(|| format!("no JSON line: {line:?}"))?;
         let url = text(&value, "url")?;
-        let address = url.trim_start_matches("http://").trim_end_matches('/');
+        let address = url.trim_start_matches("http://").trim_start_matches("https://").trim_end_matches('/');
         let address = address.parse().with_context(|| format!("no address in {url}"))?;
         let session_id = text(&value, "session_id")?;
         let mut participant = person(&value["participant"]).context("participant")?;

@@ -70,7 +70,7 @@ pub(super) async fn run(args: DoctorArgs, common: &Common) -> anyhow::Result<Exi
                 Level::Warning => " warn ",
                 Level::Bad => " BAD  ",
             };
-            println!("[{mark}] {}", finding.what);
+            output::say(format_args!("[{mark}] {}", finding.what))?;
         }
     }
     Ok(ExitCode::from(u8::from(findings.iter().any(|finding| finding.level == Level::Bad))))

@@ -45,15 +45,17 @@ pub(super) async fn run(args: FsckArgs, common: &Common) -> anyhow::Result<ExitC
     if common.json {
         output::one(true, &report)?;
     } else {
-        words(&report, args.repair, server_runs);
+        output::say(words(&report, args.repair, server_runs))?;
     }
     Ok(ExitCode::from(u8::from(!report.is_clean())))
 }
 
-fn words(report: &FsckReport, repair: bool, server_runs: bool) {
-    println!("{} captures and {} files checked", report.captures_checked, report.files_checked);
+fn words(report: &FsckReport, repair: bool, server_runs: bool) -> String {
+    let mut lines = vec![format!("{} captures and {} files checked", report.captures_checked, report.files_checked)];
     if server_runs {
-        println!("a server runs on this folder: files younger than 15 minutes without a capture were not judged");
+        lines.push(
+            "a server runs on this folder: files younger than 15 minutes without a capture were not judged".to_owned(),
+        );
     }
     let lists: [(&str, Vec<String>); 6] = [
         ("captures whose file is missing", report.captures_without_file.iter().map(ToString::to_string).collect()),
@@ -67,19 +69,18 @@ fn words(report: &FsckReport, repair: bool, server_runs: bool) {
         ("problems of the catalog itself", report.catalog_problems.clone()),
     ];
     for (what, items) in lists.iter().filter(|(_, items)| !items.is_empty()) {
-        println!("{} {what}:", items.len());
-        for item in items {
-            println!("  {item}");
-        }
+        lines.push(format!("{} {what}:", items.len()));
+        lines.extend(items.iter().map(|item| format!("  {item}")));
     }
-    if report.is_clean() {
-        println!("clean");
+    lines.push(if report.is_clean() {
+        "clean".to_owned()
     } else if repair {
-        println!(
+        format!(
             "{} set aside; what was found before the repair is listed above, run fsck again to see what is left",
             report.repaired
-        );
+        )
     } else {
-        println!("not clean: --repair sets aside what does not fit");
-    }
+        "not clean: --repair sets aside what does not fit".to_owned()
+    });
+    lines.join("\n")
 }

@@ -3,8 +3,6 @@
 //! Commands work on the data folder itself, beside a running server as well as without one: SQLite's locks order
 //! them, and the server holds no cache that a command could make stale (`docs/decisions/0005`).
 
-#![allow(clippy::print_stdout, reason = "what a command finds goes to standard output")]
-
 mod capture;
 mod config;
 mod demo;
@@ -115,6 +113,8 @@ impl Common {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    // Whatever is made from here on, the catalog included, is for this user's eyes alone.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     match run(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {

@@ -1,17 +1,28 @@
 //! What commands print: a table for people, JSON for programs.
 
+use std::fmt::Display;
+use std::io::{ErrorKind, Write};
+
 use serde::Serialize;
+
+/// Prints a text and a line break. A reader who left, as `head` does, has read enough.
+pub(super) fn say(text: impl Display) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        outcome => Ok(outcome?),
+    }
+}
 
 /// Prints one thing: as JSON, or as `name: value` lines.
 pub(super) fn one(json: bool, thing: &impl Serialize) -> anyhow::Result<()> {
     if json {
-        println!("{}", serde_json::to_string(thing)?);
-        return Ok(());
+        return say(serde_json::to_string(thing)?);
     }
     let serde_json::Value::Object(members) = serde_json::to_value(thing)? else { return Ok(()) };
     let width = members.keys().map(String::len).max().unwrap_or_default();
     for (name, value) in members {
-        println!("{name:width$}  {}", plain(&value));
+        say(format_args!("{name:width$}  {}", plain(&value)))?;
     }
     Ok(())
 }
@@ -20,7 +31,7 @@ pub(super) fn one(json: bool, thing: &impl Serialize) -> anyhow::Result<()> {
 pub(super) fn many(json: bool, things: &[impl Serialize], columns: &[&str]) -> anyhow::Result<()> {
     if json {
         for thing in things {
-            println!("{}", serde_json::to_string(thing)?);
+            say(serde_json::to_string(thing)?)?;
         }
         return Ok(());
     }
@@ -33,13 +44,10 @@ pub(super) fn many(json: bool, things: &[impl Serialize], columns: &[&str]) -> a
     let widths: Vec<usize> = (0..columns.len()).map(width).collect();
     let line = |values: Vec<&str>| {
         let padded: Vec<String> = values.iter().zip(&widths).map(|(value, width)| format!("{value:width$}")).collect();
-        println!("{}", padded.join("  ").trim_end());
+        say(padded.join("  ").trim_end())
     };
-    line(columns.to_vec());
-    for row in &cells {
-        line(row.iter().map(String::as_str).collect());
-    }
-    Ok(())
+    line(columns.to_vec())?;
+    cells.iter().try_for_each(|row| line(row.iter().map(String::as_str).collect()))
 }
 
 fn plain(value: &serde_json::Value) -> String {

@@ -43,7 +43,10 @@ where
     // Before any thread: taking sockets over changes the environment.
     let passed = listen::systemd::sockets().context("cannot take the sockets that systemd passed")?;
     let lock = FolderLock::take(&config.data_dir)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // Disk work and reads of the catalog share the runtime's blocking threads: never fewer than both may use.
+    let blocking = config.ingest.disk_workers + config.records.read_connections + 64;
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.enable_all().max_blocking_threads(blocking.max(512)).build()?;
     let outcome = runtime.block_on(serve(config, passed, announce));
     drop(runtime);
     drop(lock);

@@ -204,6 +204,7 @@ fn is_about_the_client(error: &io::Error) -> bool {
 /// The 503 of a connection too many, rendered once, in the words of every other error.
 async fn refusal(render: Render) -> Bytes {
     let answer = render(
+        "",
         StatusCode::SERVICE_UNAVAILABLE,
         "too_many_connections",
         "The server has no connection left; try again in a few seconds.",

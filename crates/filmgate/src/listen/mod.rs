@@ -55,9 +55,9 @@ pub use limits::ListenLimits;
 pub use shutdown::{Stage, signals};
 pub use tls::{Tls, TlsError, TlsFiles};
 
-/// How an answer made by this module is worded: status, stable code, message. A function and not
+/// How an answer made by this module is worded: path asked for, status, stable code, message. A function and not
 /// a layer, because these answers exist before any route and any layer has seen the request.
-pub type Render = fn(StatusCode, &'static str, &'static str) -> Response;
+pub type Render = fn(&str, StatusCode, &'static str, &'static str) -> Response;
 
 /// Who is at the other end of the socket; in the extensions of every request.
 ///

@@ -120,7 +120,7 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
             Err(refusal) => {
                 tracing::debug!(peer = %self.peer.addr, code = refusal.code, "refused at the edge");
                 drop(body);
-                let mut answer = (self.render)(refusal.status, refusal.code, refusal.message);
+                let mut answer = (self.render)(head.uri.path(), refusal.status, refusal.code, refusal.message);
                 if !self.multiplexed {
                     // A peer that cannot form a request cannot be trusted to end one either.
                     answer.headers_mut().insert(CONNECTION, edge::CLOSE);

@@ -47,7 +47,7 @@ fn far() -> ListenLimits {
     }
 }
 
-fn render(status: StatusCode, code: &'static str, message: &'static str) -> Response {
+fn render(_: &str, status: StatusCode, code: &'static str, message: &'static str) -> Response {
     (status, format!(r#"{{"code":"{code}","error":"{message}"}}"#)).into_response()
 }
 

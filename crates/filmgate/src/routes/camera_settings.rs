@@ -19,6 +19,7 @@ use crate::extract::{Json, PageQuery, PathVariable, Query};
 
 /// Camera settings; member names are the app's own.
 #[derive(Debug, Serialize, ToSchema)]
+#[allow(clippy::struct_excessive_bools)] // the app's own members
 pub struct SettingsView {
     /// Their id.
     pub id: String,
@@ -99,6 +100,19 @@ pub struct ChangeSettings {
     pub is_active: Option<bool>,
     /// Default `false`; `true` takes it from the settings that were the default.
     pub is_default: Option<bool>,
+}
+
+/// Settings to make.
+#[derive(Deserialize, ToSchema)]
+#[allow(dead_code)] // documents what [`ChangeSettings::to_new`] asks for
+struct NewSettings {
+    /// 1 to 100 characters, unique.
+    setting_name: String,
+    /// When frames are taken.
+    recording_mode: RecordingMode,
+    /// The rest, as in a change.
+    #[serde(flatten)]
+    rest: ChangeSettings,
 }
 
 impl ChangeSettings {
@@ -190,7 +204,7 @@ fn answer(status: StatusCode, settings: CameraSettings) -> Response {
 }
 
 /// List camera settings
-#[utoipa::path(get, path = "/api/v1/camera-settings", tag = "Camera settings", params(PageQuery),
+#[utoipa::path(get, path = "/api/v1/camera-settings", operation_id = "list_camera_settings", tag = "Camera settings", params(PageQuery),
     responses((status = 200, description = "A page of settings, newest first", body = super::Page<SettingsView>), (status = "default", response = ProblemResponse)))]
 pub async fn list(
     State(app): State<App>,
@@ -201,8 +215,9 @@ pub async fn list(
 }
 
 /// Make camera settings
-#[utoipa::path(post, path = "/api/v1/camera-settings", tag = "Camera settings", request_body = ChangeSettings,
-    responses((status = 201, description = "Made", body = SettingsView), (status = "default", response = ProblemResponse)))]
+#[utoipa::path(post, path = "/api/v1/camera-settings", operation_id = "create_camera_settings", tag = "Camera settings", request_body = NewSettings,
+    responses((status = 201, description = "Made", body = SettingsView,
+                headers(("Location" = String, description = "Path of what was made"), ("ETag" = String, description = "Names this state, for `If-Match`"))), (status = "default", response = ProblemResponse)))]
 pub async fn create(State(app): State<App>, _: Admin, Json(new): Json<ChangeSettings>) -> Result<Response> {
     let settings = app.records.create_camera_settings(Uuid::now_v7(), new.to_new()?, app.now()).await?;
     let location = format!("/api/v1/camera-settings/{}", settings.id);
@@ -210,9 +225,10 @@ pub async fn create(State(app): State<App>, _: Admin, Json(new): Json<ChangeSett
 }
 
 /// Show camera settings
-#[utoipa::path(get, path = "/api/v1/camera-settings/{id}", tag = "Camera settings",
+#[utoipa::path(get, path = "/api/v1/camera-settings/{id}", operation_id = "show_camera_settings", tag = "Camera settings",
     params(("id" = Uuid, Path, description = "The settings")),
-    responses((status = 200, description = "The settings, with an ETag", body = SettingsView), (status = "default", response = ProblemResponse)))]
+    responses((status = 200, description = "The settings", body = SettingsView,
+                headers(("ETag" = String, description = "Names this state, for `If-Match`"))), (status = "default", response = ProblemResponse)))]
 pub async fn show(State(app): State<App>, _: Manager, id: PathVariable) -> Result<Response> {
     let settings = app.records.camera_settings(id.uuid()?).await?.ok_or_else(Error::not_found)?;
     Ok(answer(StatusCode::OK, settings))
@@ -222,11 +238,12 @@ pub async fn show(State(app): State<App>, _: Manager, id: PathVariable) -> Resul
 ///
 /// Also to deactivate them (`is_active: false`) or make them the default (`is_default: true`). With `If-Match` it is
 /// a 412 if somebody else changed them in between. Uploads under way are gated by the new settings.
-#[utoipa::path(patch, path = "/api/v1/camera-settings/{id}", tag = "Camera settings",
+#[utoipa::path(patch, path = "/api/v1/camera-settings/{id}", operation_id = "change_camera_settings", tag = "Camera settings",
     params(("id" = Uuid, Path, description = "The settings"),
-           ("If-Match" = Option<String>, Header, description = "The ETag that was read")),
+           ("If-Match" = Option<String>, Header, nullable = false, description = "The ETag that was read")),
     request_body = ChangeSettings,
-    responses((status = 200, description = "The settings, changed", body = SettingsView), (status = "default", response = ProblemResponse)))]
+    responses((status = 200, description = "The settings, changed", body = SettingsView,
+                headers(("ETag" = String, description = "Names this state, for `If-Match`"))), (status = "default", response = ProblemResponse)))]
 pub async fn change(
     State(app): State<App>,
     _: Admin,

@@ -93,7 +93,7 @@ pub struct CapturesQuery {
 }
 
 /// List captures
-#[utoipa::path(get, path = "/api/v1/captures", tag = "Captures", params(CapturesQuery),
+#[utoipa::path(get, path = "/api/v1/captures", operation_id = "list_captures", tag = "Captures", params(CapturesQuery),
     responses((status = 200, description = "A page of captures, newest first", body = super::Page<CaptureDetail>), (status = "default", response = ProblemResponse)))]
 pub async fn list(
     State(app): State<App>,
@@ -105,7 +105,7 @@ pub async fn list(
 }
 
 /// Show a capture
-#[utoipa::path(get, path = "/api/v1/captures/{id}", tag = "Captures",
+#[utoipa::path(get, path = "/api/v1/captures/{id}", operation_id = "show_capture", tag = "Captures",
     params(("id" = Uuid, Path, description = "The capture")),
     responses((status = 200, description = "The capture", body = CaptureDetail), (status = "default", response = ProblemResponse)))]
 pub async fn show(State(app): State<App>, _: Admin, id: PathVariable) -> Result<Answer<CaptureDetail>> {
@@ -115,7 +115,7 @@ pub async fn show(State(app): State<App>, _: Admin, id: PathVariable) -> Result<
 /// Delete a capture
 ///
 /// Row and bytes. A tombstone stays, so that a camera that sends the photo again does not bring it back.
-#[utoipa::path(delete, path = "/api/v1/captures/{id}", tag = "Captures",
+#[utoipa::path(delete, path = "/api/v1/captures/{id}", operation_id = "delete_capture", tag = "Captures",
     params(("id" = Uuid, Path, description = "The capture")),
     responses((status = 204, description = "Deleted"), (status = "default", response = ProblemResponse)))]
 pub async fn delete(State(app): State<App>, _: Admin, id: PathVariable) -> Result<StatusCode> {

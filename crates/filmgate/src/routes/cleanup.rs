@@ -22,7 +22,7 @@ pub struct Cleaned {
 
 /// Delete a session's captures that belong to no assessment
 #[utoipa::path(post, path = "/assessment/camera/cleanup/{session_id}", tag = "Captures of a page",
-    params(("session_id" = String, Path, description = "The assessment session")),
+    params(("session_id" = Uuid, Path, description = "The assessment session")),
     responses((status = 200, description = "Deleted", body = Data<Cleaned>), (status = "default", response = SnafuResponse)))]
 pub async fn cleanup(
     State(app): State<App>,

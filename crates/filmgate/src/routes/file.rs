@@ -25,8 +25,10 @@ pub(super) fn url_of(filename: &str) -> String {
 /// To its owner and to administrators alone; absent and another's are the same 404. Its bytes are checked against
 /// their checksum first: a damaged photo is a 500, never served.
 #[utoipa::path(get, path = "/assessment/camera/file/{filename}", tag = "Captures of a page",
-    params(("filename" = String, Path, description = "As given when it was uploaded")),
-    responses((status = 200, description = "The bytes as uploaded, with their true type", content_type = "image/*", body = Vec<u8>),
+    params(("filename" = String, Path, description = "As given when it was uploaded"),
+           ("If-None-Match" = Option<String>, Header, nullable = false, description = "The ETag that is known")),
+    responses((status = 200, description = "The bytes as uploaded, with their true type", content_type = "image/*", body = Vec<u8>,
+                headers(("ETag" = String, description = "SHA-256 of the bytes, for `If-None-Match`"))),
               (status = 304, description = "Not changed"),
               (status = "default", response = SnafuResponse)))]
 pub async fn file(

@@ -32,7 +32,7 @@ pub struct LinkRequest {
 pub(super) fn scalar_id() -> utoipa::openapi::schema::Schema {
     use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
     let one_of = OneOfBuilder::new()
-        .item(ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)))
+        .item(ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(i64::MAX)))
         .item(ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(200)))
         .build();
     Schema::OneOf(one_of)
@@ -50,6 +50,7 @@ pub enum LinkType {
 
 /// What linking did.
 #[derive(Debug, Serialize, ToSchema)]
+#[allow(clippy::struct_field_names)] // the contract's own members
 pub struct Linked {
     /// The session.
     session_id: String,
@@ -70,7 +71,7 @@ pub struct Linked {
 ///
 /// A capture that is linked already stays as it is.
 #[utoipa::path(post, path = "/assessment/camera/link/{session_id}", tag = "Captures of a page",
-    params(("session_id" = String, Path, description = "The assessment session")),
+    params(("session_id" = Uuid, Path, description = "The assessment session")),
     request_body = LinkRequest,
     responses((status = 200, description = "Linked", body = Data<Linked>), (status = "default", response = SnafuResponse)))]
 pub async fn link(
@@ -84,12 +85,13 @@ pub async fn link(
         return Err(Error::invalid(format!("Link at most {CAPTURES_MAX} captures at once")));
     }
     let names_something = match &request.assessment_record_id {
-        serde_json::Value::Number(_) => true,
+        // A fraction or a number beyond 64 bits would come back from JSON as another number than was stored.
+        serde_json::Value::Number(number) => number.as_i64().is_some_and(|number| number > 0),
         serde_json::Value::String(text) => (1..=200).contains(&text.chars().count()) && !text.contains('\0'),
         _ => false,
     };
     if !names_something {
-        return Err(Error::invalid("assessment_record_id is a number, or a text of 1 to 200 characters"));
+        return Err(Error::invalid("assessment_record_id is a whole number from 1, or a text of 1 to 200 characters"));
     }
     let kind = match request.assessment_type {
         LinkType::Phq => AssessmentType::Phq,

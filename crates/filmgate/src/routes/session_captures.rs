@@ -67,7 +67,7 @@ pub(super) fn scalar(stored: Option<&str>) -> serde_json::Value {
 
 /// A session's captures
 #[utoipa::path(get, path = "/assessment/camera/session/{session_id}", tag = "Captures of a page",
-    params(("session_id" = String, Path, description = "The assessment session")),
+    params(("session_id" = Uuid, Path, description = "The assessment session")),
     responses((status = 200, description = "The captures", body = SessionCaptures), (status = "default", response = SnafuResponse)))]
 pub async fn session_captures(
     State(app): State<App>,

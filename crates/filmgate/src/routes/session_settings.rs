@@ -23,7 +23,7 @@ pub struct SessionSettings {
 
 /// A session's camera settings
 #[utoipa::path(get, path = "/assessment/camera/settings/{session_id}", tag = "Captures of a page",
-    params(("session_id" = String, Path, description = "The assessment session")),
+    params(("session_id" = Uuid, Path, description = "The assessment session")),
     responses((status = 200, description = "The settings", body = Data<SessionSettings>), (status = "default", response = SnafuResponse)))]
 pub async fn session_settings(
     State(app): State<App>,

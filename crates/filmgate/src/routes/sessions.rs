@@ -60,6 +60,7 @@ pub struct NewSession {
     /// How its photos are taken. Absent: the default settings, where there are any; `null`: none.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>, format = Uuid)]
+    #[allow(clippy::option_option)] // absent is not `null` here
     camera_settings_id: Option<Option<Uuid>>,
 }
 
@@ -74,6 +75,7 @@ pub struct ChangeSession {
 }
 
 /// Tells an absent member from a `null` one.
+#[allow(clippy::option_option)]
 fn present<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<Option<Uuid>>, D::Error> {
     Option::deserialize(value).map(Some)
 }
@@ -115,7 +117,7 @@ async fn register_as(app: &App, id: Uuid, new: &NewSession) -> Result<Response> 
 }
 
 /// List sessions
-#[utoipa::path(get, path = "/api/v1/sessions", tag = "Sessions", params(SessionsQuery),
+#[utoipa::path(get, path = "/api/v1/sessions", operation_id = "list_sessions", tag = "Sessions", params(SessionsQuery),
     responses((status = 200, description = "A page of sessions, newest first", body = super::Page<SessionView>), (status = "default", response = ProblemResponse)))]
 pub async fn list(
     State(app): State<App>,
@@ -130,8 +132,8 @@ pub async fn list(
 }
 
 /// Register a session under a new id
-#[utoipa::path(post, path = "/api/v1/sessions", tag = "Sessions", request_body = NewSession,
-    responses((status = 201, description = "Registered", body = SessionView), (status = "default", response = ProblemResponse)))]
+#[utoipa::path(post, path = "/api/v1/sessions", operation_id = "create_session", tag = "Sessions", request_body = NewSession,
+    responses((status = 201, description = "Registered", body = SessionView, headers(("Location" = String, description = "Path of what was made"))), (status = "default", response = ProblemResponse)))]
 pub async fn create(State(app): State<App>, _: Manager, Json(new): Json<NewSession>) -> Result<Response> {
     register_as(&app, Uuid::now_v7(), &new).await
 }
@@ -139,8 +141,8 @@ pub async fn create(State(app): State<App>, _: Manager, Json(new): Json<NewSessi
 /// Register a session under the app's id
 ///
 /// Sent again with the same content it changes nothing (200); with another user or other settings it is a 409.
-#[utoipa::path(put, path = "/api/v1/sessions/{id}", tag = "Sessions", params(SessionId), request_body = NewSession,
-    responses((status = 201, description = "Registered", body = SessionView), (status = 200, description = "Registered before", body = SessionView),
+#[utoipa::path(put, path = "/api/v1/sessions/{id}", operation_id = "register_session", tag = "Sessions", params(SessionId), request_body = NewSession,
+    responses((status = 201, description = "Registered", body = SessionView, headers(("Location" = String, description = "Path of what was made"))), (status = 200, description = "Registered before", body = SessionView),
               (status = "default", response = ProblemResponse)))]
 pub async fn register(
     State(app): State<App>,
@@ -153,7 +155,7 @@ pub async fn register(
 }
 
 /// Show a session
-#[utoipa::path(get, path = "/api/v1/sessions/{id}", tag = "Sessions", params(SessionId),
+#[utoipa::path(get, path = "/api/v1/sessions/{id}", operation_id = "show_session", tag = "Sessions", params(SessionId),
     responses((status = 200, description = "The session", body = SessionView), (status = "default", response = ProblemResponse)))]
 pub async fn show(State(app): State<App>, _: Manager, id: PathVariable) -> Result<Answer<SessionView>> {
     let session = app.records.session(id.uuid()?).await?.ok_or_else(Error::not_found)?;
@@ -161,7 +163,7 @@ pub async fn show(State(app): State<App>, _: Manager, id: PathVariable) -> Resul
 }
 
 /// Give a session other camera settings
-#[utoipa::path(patch, path = "/api/v1/sessions/{id}", tag = "Sessions", params(SessionId), request_body = ChangeSession,
+#[utoipa::path(patch, path = "/api/v1/sessions/{id}", operation_id = "change_session", tag = "Sessions", params(SessionId), request_body = ChangeSession,
     responses((status = 200, description = "The session, changed", body = SessionView), (status = "default", response = ProblemResponse)))]
 pub async fn change(
     State(app): State<App>,
@@ -176,7 +178,7 @@ pub async fn change(
 /// End a session
 ///
 /// It takes no more captures. Ending it again changes nothing.
-#[utoipa::path(post, path = "/api/v1/sessions/{id}/end", tag = "Sessions", params(SessionId),
+#[utoipa::path(post, path = "/api/v1/sessions/{id}/end", operation_id = "end_session", tag = "Sessions", params(SessionId),
     responses((status = 200, description = "The session, ended", body = SessionView), (status = "default", response = ProblemResponse)))]
 pub async fn end(State(app): State<App>, _: Manager, id: PathVariable) -> Result<Answer<SessionView>> {
     let session = app.records.end_session(id.uuid()?, app.now()).await?;

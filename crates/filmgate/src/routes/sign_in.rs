@@ -57,7 +57,8 @@ impl From<User> for UserBrief {
 /// `Retry-After`.
 #[utoipa::path(post, path = "/api/v1/sign-in", tag = "Signing in", security(()),
     request_body = Credentials,
-    responses((status = 200, description = "Signed in", body = WhoAmI), (status = "default", response = ProblemResponse)))]
+    responses((status = 200, description = "Signed in", body = WhoAmI,
+                headers(("Set-Cookie" = String, description = "`filmgate_sign_in`"))), (status = "default", response = ProblemResponse)))]
 pub async fn sign_in(State(app): State<App>, client: Client, request: Request) -> Result<Response> {
     let (parts, body) = request.into_parts();
     // Another site must not sign a browser in as somebody of its choosing either.

@@ -82,7 +82,7 @@ pub(super) fn check_name(what: &str, name: &str) -> Result<()> {
 }
 
 /// List tokens
-#[utoipa::path(get, path = "/api/v1/tokens", tag = "Tokens", params(PageQuery),
+#[utoipa::path(get, path = "/api/v1/tokens", operation_id = "list_tokens", tag = "Tokens", params(PageQuery),
     responses((status = 200, description = "A page of tokens, newest first", body = super::Page<TokenView>), (status = "default", response = ProblemResponse)))]
 pub async fn list(
     State(app): State<App>,
@@ -93,7 +93,7 @@ pub async fn list(
 }
 
 /// Make a token
-#[utoipa::path(post, path = "/api/v1/tokens", tag = "Tokens", request_body = NewToken,
+#[utoipa::path(post, path = "/api/v1/tokens", operation_id = "create_token", tag = "Tokens", request_body = NewToken,
     responses((status = 201, description = "Made; keep the secret", body = CreatedToken), (status = "default", response = ProblemResponse)))]
 pub async fn create(State(app): State<App>, _: Admin, Json(new): Json<NewToken>) -> Result<Response> {
     check_name("name", &new.name)?;
@@ -102,6 +102,10 @@ pub async fn create(State(app): State<App>, _: Admin, Json(new): Json<NewToken>)
         .map(|text| text.parse())
         .transpose()
         .map_err(|error| Error::invalid(format!("expires_at is no RFC 3339 time: {error}")))?;
+    // The last second of 9999 has no microseconds after it: stored, it would read back as 1970, long over.
+    if expires_at.is_some_and(|time| Timestamp::from_microsecond(time.as_microsecond()).is_err()) {
+        return Err(Error::invalid("expires_at is too far in the future"));
+    }
     let (token, secret) = app.identity.create_token(&new.name, new.user_id, expires_at).await?;
     Ok((StatusCode::CREATED, Answer(CreatedToken { token: token.into(), secret })).into_response())
 }
@@ -109,8 +113,8 @@ pub async fn create(State(app): State<App>, _: Admin, Json(new): Json<NewToken>)
 /// Revoke a token
 ///
 /// At once and for good.
-#[utoipa::path(delete, path = "/api/v1/tokens/{id}", tag = "Tokens",
-    params(("id" = String, Path, description = "The token")),
+#[utoipa::path(delete, path = "/api/v1/tokens/{id}", operation_id = "revoke_token", tag = "Tokens",
+    params(("id" = Uuid, Path, description = "The token")),
     responses((status = 200, description = "Revoked", body = TokenView), (status = "default", response = ProblemResponse)))]
 pub async fn revoke(State(app): State<App>, _: Admin, id: PathVariable) -> Result<Answer<TokenView>> {
     Ok(Answer(app.records.revoke_token(id.uuid()?, app.now()).await?.into()))

@@ -75,12 +75,14 @@ impl From<Skipped> for SkippedView {
 #[allow(dead_code)] // read as a stream, never as this
 pub struct BatchForm {
     /// The assessment session.
+    #[schema(format = Uuid)]
     session_id: String,
     /// A photo: JPEG, PNG, WebP or HEIC. Any number of `capture_<key>`.
-    #[schema(format = Binary, content_media_type = "application/octet-stream")]
+    #[schema(nullable = false, format = Binary, content_media_type = "application/octet-stream")]
     capture_0: Option<String>,
     /// JSON about `capture_<key>`: `trigger` (default `MANUAL`), `phq_response_id`, `llm_conversation_id`,
     /// `captured_at` (ISO 8601), `timing` (object); unknown members are kept.
+    #[schema(nullable = false)]
     metadata_0: Option<String>,
 }
 
@@ -90,7 +92,7 @@ pub struct BatchForm {
 /// trigger the session's camera settings do not want is skipped and named. Send an `Idempotency-Key` to be able to
 /// send the same form again safely.
 #[utoipa::path(post, path = "/assessment/camera/upload", tag = "Captures of a page",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, unique for this form")),
+    params(("Idempotency-Key" = Option<String>, Header, nullable = false, pattern = "^[!-~]{1,255}$", description = "1 to 255 visible ASCII characters, unique for this form")),
     request_body(content = BatchForm, content_type = "multipart/form-data"),
     responses((status = 200, description = "Stored", body = Uploaded), (status = "default", response = SnafuResponse)))]
 pub async fn upload_batch(State(app): State<App>, caller: SignedIn, request: Request) -> Result<Response> {

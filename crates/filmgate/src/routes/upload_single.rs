@@ -24,8 +24,6 @@ pub struct SingleUploaded {
     trigger: String,
     /// When the server received it: UTC, ISO 8601, microseconds, no offset.
     timestamp: String,
-    /// SHA-256 of the bytes as stored, in hex.
-    sha256: String,
 }
 
 /// The form, as documented.
@@ -36,8 +34,10 @@ pub struct SingleForm {
     #[schema(format = Binary, content_media_type = "application/octet-stream")]
     image: String,
     /// Why the frame was taken; default `unknown`.
+    #[schema(nullable = false)]
     trigger: Option<String>,
     /// JSON object, kept as sent.
+    #[schema(nullable = false)]
     timing: Option<String>,
 }
 
@@ -45,8 +45,8 @@ pub struct SingleForm {
 ///
 /// Refused (409) where the session has no active camera settings, or they do not want this trigger.
 #[utoipa::path(post, path = "/assessment/camera/upload-single/{session_id}", tag = "Captures of a page",
-    params(("session_id" = String, Path, description = "The assessment session"),
-           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, unique for this form")),
+    params(("session_id" = Uuid, Path, description = "The assessment session"),
+           ("Idempotency-Key" = Option<String>, Header, nullable = false, pattern = "^[!-~]{1,255}$", description = "1 to 255 visible ASCII characters, unique for this form")),
     request_body(content = SingleForm, content_type = "multipart/form-data"),
     responses((status = 200, description = "Stored", body = Data<SingleUploaded>), (status = "default", response = SnafuResponse)))]
 pub async fn upload_single(
@@ -63,7 +63,6 @@ pub async fn upload_single(
         filename: stored.filename,
         trigger: stored.trigger,
         timestamp: stored.timestamp,
-        sha256: stored.sha256,
     };
     Ok(with_replay_header(Data::ok(answer), replayed))
 }

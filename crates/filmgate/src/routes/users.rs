@@ -109,7 +109,7 @@ fn user_id(path: &PathVariable) -> Result<i64> {
 /// List users
 ///
 /// By number.
-#[utoipa::path(get, path = "/api/v1/users", tag = "Users", params(PageQuery),
+#[utoipa::path(get, path = "/api/v1/users", operation_id = "list_users", tag = "Users", params(PageQuery),
     responses((status = 200, description = "A page of users", body = super::Page<UserView>), (status = "default", response = ProblemResponse)))]
 pub async fn list(
     State(app): State<App>,
@@ -125,8 +125,8 @@ pub async fn list(
 }
 
 /// Make a user
-#[utoipa::path(post, path = "/api/v1/users", tag = "Users", request_body = NewUser,
-    responses((status = 201, description = "Made", body = UserView), (status = "default", response = ProblemResponse)))]
+#[utoipa::path(post, path = "/api/v1/users", operation_id = "create_user", tag = "Users", request_body = NewUser,
+    responses((status = 201, description = "Made", body = UserView, headers(("Location" = String, description = "Path of what was made"))), (status = "default", response = ProblemResponse)))]
 pub async fn create(State(app): State<App>, _: Admin, Json(new): Json<NewUser>) -> Result<Response> {
     let role = new.role.unwrap_or(RoleName::Participant).into();
     let user = app.identity.create_user(&new.username, new.password, role).await?;
@@ -135,7 +135,7 @@ pub async fn create(State(app): State<App>, _: Admin, Json(new): Json<NewUser>) 
 }
 
 /// Show a user
-#[utoipa::path(get, path = "/api/v1/users/{id}", tag = "Users", params(UserId),
+#[utoipa::path(get, path = "/api/v1/users/{id}", operation_id = "show_user", tag = "Users", params(UserId),
     responses((status = 200, description = "The user", body = UserView), (status = "default", response = ProblemResponse)))]
 pub async fn show(State(app): State<App>, _: Admin, id: PathVariable) -> Result<Answer<UserView>> {
     let user = app.records.user(user_id(&id)?).await?.ok_or_else(Error::not_found)?;
@@ -143,7 +143,7 @@ pub async fn show(State(app): State<App>, _: Admin, id: PathVariable) -> Result<
 }
 
 /// Change a user
-#[utoipa::path(patch, path = "/api/v1/users/{id}", tag = "Users", params(UserId), request_body = ChangeUser,
+#[utoipa::path(patch, path = "/api/v1/users/{id}", operation_id = "change_user", tag = "Users", params(UserId), request_body = ChangeUser,
     responses((status = 200, description = "The user, changed", body = UserView), (status = "default", response = ProblemResponse)))]
 pub async fn change(
     State(app): State<App>,

@@ -1,1 +1,6 @@
-//! operation
+//! What an operator sees and does: health, metrics, the log, certificates, and how the server takes its leave.
+
+mod leaving;
+mod logs;
+mod tls;
+mod watching;

@@ -61,7 +61,8 @@ struct Observed {
 fn observe(rig: &Rig, relaxed: bool) -> Result<Observed> {
     let home = cleanup::Folder::new()?;
     let log = home.path().join("trace");
-    let data = home.path().canonicalize()?.join("data");
+    // Two folders that are not there yet: the names of both must be made durable.
+    let data = home.path().canonicalize()?.join("new/data");
     // Long strings, so that a page of the catalog's log shows the photo's name in it.
     let words = ["strace", "-f", "-y", "-tt", "-q", "-s", "8192", "-e", &format!("trace={CALLS}"), "-o"];
     let mut builder = rig

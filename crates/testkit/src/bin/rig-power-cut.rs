@@ -23,7 +23,7 @@ const ABOUT: About = About {
         Opt::value("cuts", "N", "100", "how often"),
         Opt::value("uploaders", "N", "64", "how many clients upload at once"),
         Opt::value("fs", "ext4|xfs", "ext4", "the filesystem"),
-        Opt::value("size-mb", "N", "4096", "its size; it is emptied when three quarters are full"),
+        Opt::value("size-mb", "N", "1024", "its size; it is emptied when three quarters are full"),
         Opt::flag("control", "runs with durability relaxed, and holds only if a loss was found"),
     ],
     needs,

@@ -204,6 +204,9 @@ impl fmt::Display for Faults {
     }
 }
 
+/// How many failed checks are printed: one mistake can fail every photo.
+const PRINTED: usize = 20;
+
 /// One question after the other, each answered aloud; the rig held if all did.
 #[derive(Debug, Default)]
 pub struct Checks {
@@ -218,7 +221,11 @@ impl Checks {
             self.passed += 1;
         } else {
             let what = what();
-            println!("  FAILED: {what}");
+            if self.failed.len() < PRINTED {
+                println!("  FAILED: {what}");
+            } else if self.failed.len() == PRINTED {
+                println!("  … further ones are only counted");
+            }
             self.failed.push(what);
         }
     }

@@ -78,6 +78,7 @@ pub fn run(desk: &mut Desk<'_>, scarce: Scarce) -> Result<()> {
             more += u64::from(judge(desk, answer, photo, &mut acks, &when)?);
         }
         desk.faults.add(&format!("upload refused, {}", scarce.name()), refused + more);
+        println!("  {when}: refused with {:?}", std::mem::take(&mut desk.answers));
         desk.exactly(&server, &acks, &when);
         desk.nothing_staged(&server, &when);
         desk.checks.check(server.participant().is_up("/livez"), || format!("{when}: livez is not 200"));
@@ -133,6 +134,7 @@ fn judge(
             Ok(false)
         }
         Ok(response) => {
+            *desk.answers.entry(response.status).or_default() += 1;
             desk.checks.check(matches!(response.status, 507 | 503), || {
                 format!("{when}: refused with {} ({}), not with 507 or 503", response.status, response.text())
             });

@@ -5,6 +5,7 @@ mod descriptors;
 mod failing;
 mod full;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
@@ -47,7 +48,13 @@ fn main() -> ExitCode {
 fn run(rig: &Rig) -> Result<bool> {
     let only = rig.args.text("only");
     ensure!(["", "failing", "bytes", "inodes", "descriptors"].contains(&only), "--only {only}: no such part");
-    let mut desk = Desk { rig, checks: Checks::default(), faults: Faults::default(), seed: rig.seed << 40 };
+    let mut desk = Desk {
+        rig,
+        checks: Checks::default(),
+        faults: Faults::default(),
+        seed: rig.seed << 40,
+        answers: BTreeMap::new(),
+    };
     if rig.args.has("control") {
         return Ok(failing::control(&mut desk));
     }
@@ -73,6 +80,8 @@ struct Desk<'a> {
     checks: Checks,
     faults: Faults,
     seed: u64,
+    /// How often which refusal was given, since last printed.
+    answers: BTreeMap<u16, u64>,
 }
 
 impl Desk<'_> {

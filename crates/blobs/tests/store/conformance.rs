@@ -1,0 +1,306 @@
+//! Each sentence of the store's contract.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use blobs::{Blobs, BlobsOptions, Error, key_at};
+use sha2::{Digest, Sha256};
+
+use crate::support::{FOLDER, bytes, key, store, store_with};
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+/// Written in pieces of this size.
+async fn check_round_trip(length: usize, piece: usize) {
+    let store = store();
+    let whole = bytes(length);
+    let mut staging = store.blobs.stage();
+    for piece in whole.chunks(piece) {
+        staging.write(piece).await.unwrap();
+    }
+    let (staged, ()) = staging.finish(|_| ()).await.unwrap();
+    assert_eq!((staged.size_bytes, staged.sha256), (length as u64, sha256(&whole)), "{length} in {piece}");
+    let published = store.blobs.publish(vec![(staged, key("a.jpg"))]).await.unwrap();
+    assert_eq!(published[0].key, key("a.jpg"));
+    assert_eq!(store.read(&key("a.jpg"), sha256(&whole)).await.unwrap(), whole, "{length} in {piece}");
+    let found = store.blobs.look(key("a.jpg"), true).await.unwrap();
+    assert_eq!((found.size_bytes, found.sha256), (length as u64, Some(sha256(&whole))));
+    assert_eq!(store.blobs.look(key("a.jpg"), false).await.unwrap().sha256, None);
+    store.nothing_is_staged().await;
+}
+
+#[tokio::test]
+async fn what_is_published_reads_back_whatever_its_size() {
+    for length in [0, 1, 32_767, 32_768, 32_769, 65_536, 1_000_000] {
+        check_round_trip(length, 8_192).await;
+        check_round_trip(length, 1_000_000).await;
+    }
+    for (length, piece) in [(40_000, 1), (98_304, 32_768), (98_305, 32_769)] {
+        check_round_trip(length, piece).await;
+    }
+}
+
+#[tokio::test]
+async fn what_looks_at_the_end_sees_the_whole_from_its_start() {
+    let store = store();
+    let mut staging = store.blobs.stage();
+    staging.write(&bytes(50_000)).await.unwrap();
+    let look = |mut file: &std::fs::File| {
+        let mut seen = Vec::new();
+        std::io::Read::read_to_end(&mut file, &mut seen).unwrap();
+        seen
+    };
+    let (_, seen) = staging.finish(look).await.unwrap();
+    assert_eq!(seen, bytes(50_000));
+}
+
+#[tokio::test]
+async fn what_is_dropped_before_it_is_published_leaves_nothing() {
+    let store = store();
+    for length in [0, 10, 32_768, 100_000] {
+        let mut staging = store.blobs.stage();
+        staging.write(&bytes(length)).await.unwrap();
+        drop(staging);
+        drop(store.stage(&bytes(length)).await);
+    }
+    store.nothing_is_staged().await;
+    assert!(store.blobs.time_folders().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn several_are_published_all_or_none() {
+    let store = store();
+    store.publish(b"first", &key("b.jpg")).await.unwrap();
+    let blobs = vec![
+        (store.stage(b"new a").await, key("a.jpg")),
+        (store.stage(b"new b").await, key("b.jpg")),
+        (store.stage(b"new c").await, key("c.jpg")),
+    ];
+    store.blobs.publish(blobs).await.unwrap_err();
+    assert_eq!(store.read(&key("b.jpg"), sha256(b"first")).await.unwrap(), b"first", "never overwritten");
+    assert!(!store.is_there(&key("a.jpg")).await, "taken back");
+    assert!(!store.is_there(&key("c.jpg")).await);
+    store.nothing_is_staged().await;
+
+    let blobs = vec![(store.stage(b"a").await, key("a.jpg")), (store.stage(b"c").await, key("c.jpg"))];
+    let keys: Vec<String> = store.blobs.publish(blobs).await.unwrap().into_iter().map(|blob| blob.key).collect();
+    assert_eq!(keys, [key("a.jpg"), key("c.jpg")]);
+    assert!(store.blobs.publish(Vec::new()).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_no_key_is_refused_by_every_door() {
+    let store = store();
+    let long = "a/".repeat(40);
+    let bad = [
+        "",
+        "a",
+        "a/b",
+        "a/b/c/d",
+        "/a/b",
+        "/a/b/c",
+        "a/b/",
+        "a//c",
+        "../b/c",
+        "a/../c",
+        "a/b/..",
+        "a/b/.",
+        "./b/c",
+        ".staging/b/c",
+        "a/.b/c",
+        "a/b/.c",
+        "a/b/c\0d",
+        "a/b/ü",
+        "a/b/c d",
+        "a/b/c\\d",
+        "a\n/b/c",
+        "a/b/c%2fd",
+        &long,
+    ];
+    for bad in bad {
+        let refused = |error: Error| assert!(matches!(error, Error::BadKey(_)), "{bad:?}: {error}");
+        refused(store.publish(b"x", bad).await.unwrap_err());
+        refused(store.blobs.delete(bad.to_owned()).await.unwrap_err());
+        refused(store.blobs.look(bad.to_owned(), false).await.unwrap_err());
+        refused(store.blobs.open_verified(bad.to_owned(), [0; 32]).await.unwrap_err());
+        refused(store.blobs.quarantine(bad.to_owned()).await.unwrap_err());
+    }
+    for bad in ["", "..", "a/..", "../..", ".staging", "a/b/c", "/a"] {
+        let error = store.blobs.list(bad.to_owned()).await.unwrap_err();
+        assert!(matches!(error, Error::BadKey(_)), "{bad:?}: {error}");
+    }
+    for bad in ["", "..", "a/b", ".hidden"] {
+        let error = store.blobs.quarantine_note(bad.to_owned(), String::new()).await.unwrap_err();
+        assert!(matches!(error, Error::BadKey(_)), "{bad:?}: {error}");
+    }
+    store.nothing_is_staged().await;
+    assert!(store.blobs.time_folders().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn other_bytes_than_those_stored_are_damaged() {
+    let store = store();
+    store.publish(b"photo", &key("a.jpg")).await.unwrap();
+    let error = store.blobs.open_verified(key("a.jpg"), sha256(b"phoTo")).await.unwrap_err();
+    assert!(matches!(error, Error::Damaged), "{error}");
+    let error = store.blobs.open_verified(key("b.jpg"), sha256(b"photo")).await.unwrap_err();
+    assert!(matches!(error, Error::NotFound), "{error}");
+}
+
+#[tokio::test]
+async fn deleting_is_idempotent_and_unpublishing_goes_through() {
+    let store = store();
+    store.publish(b"photo", &key("a.jpg")).await.unwrap();
+    for _ in 0..2 {
+        store.blobs.delete(key("a.jpg")).await.unwrap();
+        assert!(!store.is_there(&key("a.jpg")).await);
+    }
+    store.blobs.delete(key_at(0, "never.jpg")).await.unwrap();
+
+    let mut published = store.publish(b"b", &key("b.jpg")).await.unwrap();
+    published.insert(0, blobs::PublishedBlob { key: "no key".to_owned() });
+    store.blobs.unpublish(published).await.unwrap_err();
+    assert!(!store.is_there(&key("b.jpg")).await, "one that cannot go keeps no other");
+}
+
+#[tokio::test]
+async fn what_is_set_aside_is_kept_and_goes_by_age() {
+    let store = store();
+    store.publish(b"photo", &key("a.jpg")).await.unwrap();
+    store.blobs.quarantine(key("a.jpg")).await.unwrap();
+    assert!(!store.is_there(&key("a.jpg")).await);
+    // Put back and set aside again: both are kept.
+    store.publish(b"again", &key("a.jpg")).await.unwrap();
+    store.blobs.quarantine(key("a.jpg")).await.unwrap();
+    for text in ["one", "another"] {
+        store.blobs.quarantine_note("a.json".to_owned(), text.to_owned()).await.unwrap();
+    }
+    assert_eq!(store.blobs.clear_quarantine(Duration::from_secs(60)).await.unwrap(), 0);
+    assert_eq!(store.blobs.clear_quarantine(Duration::ZERO).await.unwrap(), 3);
+    assert_eq!(store.blobs.clear_quarantine(Duration::ZERO).await.unwrap(), 0);
+    let error = store.blobs.quarantine(key("a.jpg")).await.unwrap_err();
+    assert!(matches!(error, Error::NotFound), "{error}");
+}
+
+#[tokio::test]
+async fn folders_are_listed_oldest_first_with_what_lies_in_them() {
+    let store = store();
+    for (seconds, name) in [(86_400, "c.jpg"), (0, "a.jpg"), (59, "b.jpg"), (-1, "z.jpg"), (4_102_444_800, "d.jpg")] {
+        store.publish(name.as_bytes(), &key_at(seconds, name)).await.unwrap();
+    }
+    let folders = store.blobs.time_folders().await.unwrap();
+    assert_eq!(folders, ["1969-12-31/2359", "1970-01-01/0000", "1970-01-02/0000", "2100-01-01/0000"]);
+    let mut listed = store.blobs.list("1970-01-01/0000".to_owned()).await.unwrap();
+    listed.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    let keys: Vec<&str> = listed.iter().map(|blob| blob.key.as_str()).collect();
+    assert_eq!(keys, ["1970-01-01/0000/a.jpg", "1970-01-01/0000/b.jpg"]);
+    assert!(listed.iter().all(|blob| blob.age < Duration::from_secs(60)), "{listed:?}");
+    let error = store.blobs.list("2001-01-01/0000".to_owned()).await.unwrap_err();
+    assert!(matches!(error, Error::NotFound), "{error}");
+}
+
+#[test]
+fn keys_name_the_minute() {
+    fn check(seconds: i64, folder: &str) {
+        assert_eq!(key_at(seconds, "n"), format!("{folder}/n"));
+    }
+    check(0, "1970-01-01/0000");
+    check(-1, "1969-12-31/2359");
+    check(59, "1970-01-01/0000");
+    check(60, "1970-01-01/0001");
+    check(86_399, "1970-01-01/2359");
+    check(86_400, "1970-01-02/0000");
+    check(951_782_400, "2000-02-29/0000");
+    check(951_868_800, "2000-03-01/0000");
+    check(1_077_926_400, "2004-02-28/0000");
+    check(1_078_012_800, "2004-02-29/0000");
+    check(1_709_251_199, "2024-02-29/2359");
+    check(1_709_251_200, "2024-03-01/0000");
+    check(1_735_689_599, "2024-12-31/2359");
+    check(1_735_689_600, "2025-01-01/0000");
+    check(4_107_542_399, "2100-02-28/2359");
+    check(4_107_542_400, "2100-03-01/0000");
+    check(253_402_300_799, "9999-12-31/2359");
+    check(crate::support::NOW, FOLDER);
+}
+
+#[tokio::test]
+async fn a_disk_below_its_free_room_takes_nothing_and_still_reads_and_deletes() {
+    let store = store();
+    store.publish(b"photo", &key("a.jpg")).await.unwrap();
+    let full = BlobsOptions { free_bytes_min: u64::MAX, ..BlobsOptions::default() };
+    let full = Blobs::open(&store.root(), full).unwrap();
+    let error = full.stage().finish(|_| ()).await.err().unwrap();
+    assert!(matches!(error, Error::Full), "{error}");
+    full.open_verified(key("a.jpg"), sha256(b"photo")).await.unwrap();
+    full.delete(key("a.jpg")).await.unwrap();
+    store.nothing_is_staged().await;
+}
+
+/// One place to work, nowhere to wait, and somebody who works.
+#[tokio::test]
+async fn more_work_than_may_wait_is_refused_at_once_and_endings_are_not() {
+    let store = store_with(BlobsOptions { disk_workers: 1, disk_queue_max: 0, ..BlobsOptions::default() });
+    store.publish(b"photo", &key("a.jpg")).await.unwrap();
+    let (begun, begins) = std::sync::mpsc::channel();
+    let (go_on, waits) = std::sync::mpsc::channel::<()>();
+    let slow = tokio::spawn(store.blobs.stage().finish(move |_| {
+        begun.send(()).unwrap();
+        waits.recv().unwrap();
+    }));
+    tokio::task::spawn_blocking(move || begins.recv().unwrap()).await.unwrap();
+
+    let error = store.blobs.stage().finish(|_| ()).await.err().unwrap();
+    assert!(matches!(error, Error::Overloaded), "{error}");
+    let mut staging = store.blobs.stage();
+    let error = staging.write(&bytes(40_000)).await.unwrap_err();
+    assert!(matches!(error, Error::Overloaded), "{error}");
+    staging.write(b"more").await.unwrap();
+    staging.finish(|_| ()).await.err().expect("what was refused in the middle is not whole");
+
+    let deleting = tokio::spawn({
+        let blobs = store.blobs.clone();
+        async move { blobs.delete(key("a.jpg")).await }
+    });
+    while store.blobs.queue() != (1, 0) {
+        tokio::task::yield_now().await;
+    }
+    go_on.send(()).unwrap();
+    deleting.await.unwrap().unwrap();
+    drop(slow.await.unwrap().unwrap());
+    assert_eq!(store.blobs.queue(), (0, 0));
+    store.nothing_is_staged().await;
+}
+
+#[tokio::test]
+async fn a_future_dropped_in_the_middle_leaves_no_file_and_no_count() {
+    let store = store_with(BlobsOptions { disk_workers: 1, ..BlobsOptions::default() });
+    let polls = AtomicU64::new(0);
+    for round in 0..60 {
+        let work = async {
+            let mut staging = store.blobs.stage();
+            for _ in 0..3 {
+                staging.write(&bytes(32_768)).await.unwrap();
+            }
+            let (staged, ()) = staging.finish(|_| ()).await.unwrap();
+            drop(staged);
+        };
+        let mut work = std::pin::pin!(work);
+        let mut left = round % 6;
+        // Polls it so many times and then lets it go, wherever it is.
+        std::future::poll_fn(|context| {
+            if left == 0 || work.as_mut().poll(context).is_ready() {
+                return std::task::Poll::Ready(());
+            }
+            left -= 1;
+            polls.fetch_add(1, Ordering::Relaxed);
+            std::task::Poll::Pending
+        })
+        .await;
+    }
+    assert!(polls.load(Ordering::Relaxed) > 0, "none was let go in the middle");
+    store.nothing_is_staged().await;
+    store.publish(b"photo", &key("a.jpg")).await.unwrap();
+}

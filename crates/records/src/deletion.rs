@@ -1,0 +1,109 @@
+//! Deleting captures: the tombstones they leave, and when those are forgotten.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+use uuid::Uuid;
+
+use crate::captures::{COLUMNS, capture_from};
+use crate::{Capture, Records, Result};
+
+fn bury(db: &Connection, capture: &Capture, reason: &str, now: Timestamp) -> Result<()> {
+    db.prepare_cached("DELETE FROM captures WHERE id = ?")?.execute([capture.id])?;
+    db.prepare_cached(
+        "INSERT INTO tombstones (capture_id, session_id, filename, blob_key, reason, deleted_at) VALUES (?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params![capture.id, capture.session_id, capture.filename, capture.blob.key, reason, now.as_microsecond()])?;
+    Ok(())
+}
+
+impl Records {
+    /// Deletes a capture's row and leaves a tombstone; what was deleted, so that its bytes can go too.
+    pub async fn delete_capture(&self, id: Uuid, reason: String, now: Timestamp) -> Result<Capture> {
+        self.engine
+            .write(move |db| {
+                let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM captures WHERE id = ?"))?;
+                let capture = statement.query_row([id], capture_from)?;
+                bury(db, &capture, &reason, now)?;
+                Ok(capture)
+            })
+            .await
+    }
+
+    /// Deletes the rows of a session's captures that belong to no assessment; those deleted.
+    pub async fn delete_unlinked_captures(
+        &self,
+        session_id: Uuid,
+        reason: String,
+        now: Timestamp,
+    ) -> Result<Vec<Capture>> {
+        self.engine
+            .write(move |db| {
+                let mut statement = db.prepare_cached(&format!(
+                    "SELECT {COLUMNS} FROM captures WHERE session_id = ? AND assessment_id IS NULL"
+                ))?;
+                let captures =
+                    statement.query_map([session_id], capture_from)?.collect::<rusqlite::Result<Vec<_>>>()?;
+                for capture in &captures {
+                    bury(db, capture, &reason, now)?;
+                }
+                Ok(captures)
+            })
+            .await
+    }
+
+    /// Whether a capture was deleted.
+    pub async fn is_tombstone(&self, capture_id: Uuid) -> Result<bool> {
+        self.engine
+            .read(move |db| {
+                Ok(db
+                    .prepare_cached("SELECT EXISTS (SELECT 1 FROM tombstones WHERE capture_id = ?)")?
+                    .query_row([capture_id], |row| row.get(0))?)
+            })
+            .await
+    }
+
+    /// Keys whose blobs were to be deleted, those after `after`; of captures deleted before `deleted_before` where it
+    /// says so.
+    pub async fn buried_blob_keys(
+        &self,
+        after: String,
+        deleted_before: Option<Timestamp>,
+        limit: usize,
+    ) -> Result<Vec<String>> {
+        self.engine
+            .read(move |db| {
+                let before = deleted_before.map_or(i64::MAX, Timestamp::as_microsecond);
+                let mut statement = db.prepare_cached(
+                    "SELECT blob_key FROM tombstones WHERE blob_key > ? AND deleted_at < ? ORDER BY blob_key LIMIT ?",
+                )?;
+                Ok(statement
+                    .query_map(params![after, before, limit], |row| row.get(0))?
+                    .collect::<rusqlite::Result<Vec<_>>>()?)
+            })
+            .await
+    }
+
+    /// Whether a tombstone says that the blob of this key was to be deleted.
+    pub async fn blob_is_buried(&self, blob_key: String) -> Result<bool> {
+        self.engine
+            .read(move |db| {
+                Ok(db
+                    .prepare_cached("SELECT EXISTS (SELECT 1 FROM tombstones WHERE blob_key = ?)")?
+                    .query_row([blob_key], |row| row.get(0))?)
+            })
+            .await
+    }
+
+    /// Forgets tombstones and idempotency keys older than `before`; how many of each.
+    pub async fn forget_before(&self, before: Timestamp) -> Result<(usize, usize)> {
+        self.engine
+            .write(move |db| {
+                let before = before.as_microsecond();
+                Ok((
+                    db.prepare_cached("DELETE FROM tombstones WHERE deleted_at < ?")?.execute([before])?,
+                    db.prepare_cached("DELETE FROM idempotency_keys WHERE created_at < ?")?.execute([before])?,
+                ))
+            })
+            .await
+    }
+}

@@ -1,0 +1,16 @@
+//! The catalog at its door.
+//!
+//! All modules but [`sqlite`] and [`two`] say what every engine must do, through the public facade alone.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
+mod captures;
+mod deletion;
+mod pages;
+mod people;
+mod recording;
+mod sessions;
+mod settings;
+mod sqlite;
+mod support;
+mod two;

@@ -1,0 +1,129 @@
+//! What the tests share.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use records::{
+    AssessmentType, CameraSettings, CatalogOptions, Error, NewCameraSettings, NewCapture, Recorded, Recording,
+    RecordingError, RecordingMode, Records, Registered, Session, SettingsChoice, StoredBlob,
+};
+use uuid::Uuid;
+
+/// A catalog of its own. The one place that names an engine: another one runs the same cases.
+pub struct Catalog {
+    pub records: Records,
+    folder: tempfile::TempDir,
+}
+
+impl std::ops::Deref for Catalog {
+    type Target = Records;
+    fn deref(&self) -> &Records {
+        &self.records
+    }
+}
+
+pub fn catalog() -> Catalog {
+    let folder = tempfile::tempdir().unwrap();
+    let records = open(&folder.path().join("catalog.sqlite")).unwrap();
+    Catalog { records, folder }
+}
+
+pub fn open(path: &Path) -> records::Result<Records> {
+    Records::open(path, &CatalogOptions::default())
+}
+
+impl Catalog {
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("catalog.sqlite")
+    }
+
+    /// The catalog opened once more, as another process does it.
+    pub fn beside(&self) -> Records {
+        open(&self.path()).unwrap()
+    }
+
+    /// Closed, and opened again.
+    pub async fn reopened(mut self) -> Self {
+        self.records.clone().close().await;
+        self.records = self.beside();
+        self
+    }
+
+    pub async fn new_settings(&self, name: &str) -> CameraSettings {
+        self.create_camera_settings(Uuid::now_v7(), chosen(name), at(1)).await.unwrap()
+    }
+
+    pub async fn new_session(&self, user_id: i64) -> Session {
+        let registered = self.register_session(Uuid::now_v7(), user_id, SettingsChoice::Default, at(2)).await.unwrap();
+        let Registered::Created(session) = registered else { panic!("{registered:?}") };
+        session
+    }
+
+    pub async fn recording(&self, session: Uuid, captures: Vec<NewCapture>) -> Recording {
+        let gate = self.session_gate(session).await.unwrap().unwrap();
+        Recording { gate, captures, idempotency: None, now: at(9) }
+    }
+
+    pub async fn record(&self, session: Uuid, captures: Vec<NewCapture>) -> Result<Recorded, RecordingError> {
+        self.record_captures(self.recording(session, captures).await).await
+    }
+
+    /// Looks into the file from outside.
+    pub fn count(&self, sql: &str) -> i64 {
+        rusqlite::Connection::open(self.path()).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+}
+
+/// A moment, so many seconds after the first one.
+pub fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+}
+
+pub fn chosen(name: &str) -> NewCameraSettings {
+    NewCameraSettings {
+        setting_name: name.to_owned(),
+        recording_mode: RecordingMode::Interval,
+        interval_seconds: Some(5),
+        resolution: "1280x720".to_owned(),
+        capture_on_button_click: false,
+        capture_on_message_send: true,
+        capture_on_question_start: false,
+        is_active: true,
+        is_default: false,
+    }
+}
+
+/// A capture received at [`at`] so many seconds.
+pub fn capture(seconds: i64) -> NewCapture {
+    let id = Uuid::now_v7();
+    NewCapture {
+        id,
+        task_id: Uuid::now_v7(),
+        filename: format!("{id}.jpg"),
+        blob: StoredBlob {
+            key: format!("2027-01-15/0800/{id}.jpg"),
+            format: "plain".to_owned(),
+            size_bytes: 12_345,
+            sha256: [7; 32],
+        },
+        content_type: "image/jpeg".to_owned(),
+        width_px: 1280,
+        height_px: 720,
+        trigger: "INTERVAL".to_owned(),
+        assessment_type: AssessmentType::General,
+        assessment_id: None,
+        captured_at: Some("2027-01-15T08:00:00Z".to_owned()),
+        received_at: at(seconds),
+        metadata: r#"{"ü":1}"#.to_owned(),
+    }
+}
+
+#[allow(clippy::needless_pass_by_value)] // reads better where it is called
+pub fn conflict<T: std::fmt::Debug>(outcome: records::Result<T>) {
+    assert!(matches!(outcome, Err(Error::Conflict(_))), "{outcome:?}");
+}
+
+#[allow(clippy::needless_pass_by_value)] // as above
+pub fn not_found<T: std::fmt::Debug>(outcome: records::Result<T>) {
+    assert!(matches!(outcome, Err(Error::NotFound)), "{outcome:?}");
+}
