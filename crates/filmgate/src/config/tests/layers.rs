@@ -131,7 +131,7 @@ fn what_follows_from_settings() {
     assert_eq!(config.records_url(), "sqlite:filmgate-data/catalog.sqlite");
     assert_eq!(config.blobs_url(), "file:filmgate-data/blobs");
     assert_eq!(config.server.tls_files(), None);
-    assert_eq!(config.server.header_read_timeout(), Duration::from_secs(15));
+    assert_eq!(config.server.header_read_timeout(), Duration::from_secs(30));
     assert_eq!(config.identity.sign_in_lifetime(), Duration::from_secs(43_200));
     assert_eq!(config.ingest.quarantine_keep(), Duration::from_secs(2_592_000));
 
