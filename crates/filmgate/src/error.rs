@@ -216,7 +216,6 @@ impl Error {
 /// Words an error that the accept loop makes before any route is known.
 pub fn render_at_edge(path: &str, status: StatusCode, code: &'static str, message: &'static str) -> Response {
     let request_id = crate::exit::new_request_id();
-    tracing::info!(request_id, status = status.as_u16(), code, "refused before any route");
     let mut response = Error::new(status, code, message).render(&request_id, crate::exit::is_contract(path));
     crate::exit::common_headers(response.headers_mut(), &request_id);
     response

@@ -59,7 +59,7 @@ pub(super) const BLOBS_URL: Rule<String> = Rule {
 
 pub(super) const REDIS_LATER: Rule<Secret> = Rule {
     allowed: "nothing: leave it empty",
-    check: |secret| empty(secret, "Redis is not in this version yet; tasks run in the server itself"),
+    check: |secret| empty(secret, "Redis is not in this version yet"),
 };
 
 pub(super) const HOST_LATER: Rule<Secret> = Rule {

@@ -110,8 +110,8 @@ settings! {
 
     /// How photos are taken in, and how much at once.
     [ingest] Ingest {
-        /// When an upload is answered. "direct": after it is stored and recorded.
-        /// ("queued", answering before that, is not in this version yet.)
+        /// What an upload is answered with, once it is stored and recorded. "direct": the captures.
+        /// ("queued", the tasks that process them, is not in this version yet.)
         mode: Mode = Mode::Direct;
         /// What a 2xx promises. "durable": the photo survives a power cut.
         /// "relaxed" does not wait for the disk, and risks that: a photo that was answered with a
@@ -174,7 +174,7 @@ settings! {
         url: String = "", must rules::BLOBS_URL;
     }
 
-    /// The work after an upload: checking, standing upright, thumbnails.
+    /// The work after an upload. No worker exists in this version: tasks are recorded and wait.
     [jobs] Jobs {
         /// Redis as a transport for tasks. Not in this version yet: leave it empty.
         redis_url: Secret = "", must rules::REDIS_LATER;

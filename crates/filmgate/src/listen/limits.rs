@@ -25,7 +25,7 @@ pub struct ListenLimits {
     /// The longest a write may wait for the client to make room.
     pub write_timeout: Duration,
     /// Connections at once; one more gets a 503. Each takes a descriptor, and an upload takes a
-    /// second one for its file: stay below half of the process's limit.
+    /// second one for its file while there are enough: stay below three quarters of the limit.
     pub connections_max: usize,
     /// hyper's read buffer. It caps the request's header: a cookie that does not fit is a 431.
     /// It is also most of what a slow upload costs. Measured with 9,000 at 1 KB/s: 15 KB each,

@@ -120,6 +120,7 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
             Err(refusal) => {
                 tracing::debug!(peer = %self.peer.addr, code = refusal.code, "refused at the edge");
                 drop(body);
+                tracing::info!(status = refusal.status.as_u16(), code = refusal.code, "refused before any route");
                 let mut answer = (self.render)(head.uri.path(), refusal.status, refusal.code, refusal.message);
                 if !self.multiplexed {
                     // A peer that cannot form a request cannot be trusted to end one either.

@@ -114,7 +114,8 @@ pub async fn show(State(app): State<App>, _: Admin, id: PathVariable) -> Result<
 
 /// Delete a capture
 ///
-/// Row and bytes. A tombstone stays, so that a camera that sends the photo again does not bring it back.
+/// Row and bytes. A tombstone stays, and a retry with the `Idempotency-Key` of the first upload does not bring
+/// the photo back.
 #[utoipa::path(delete, path = "/api/v1/captures/{id}", operation_id = "delete_capture", tag = "Captures",
     params(("id" = Uuid, Path, description = "The capture")),
     responses((status = 204, description = "Deleted"), (status = "default", response = ProblemResponse)))]

@@ -8,8 +8,8 @@ use testkit::random::Random;
 use testkit::{Api, Connection, Form, Person, Request, Response, photo};
 
 use crate::support::{
-    Shared, as_admin, assert_members, code_of, holds_within, made, new_session, new_settings, participant, server,
-    unique,
+    Shared, as_admin, assert_members, await_upload_under_way, code_of, holds_within, made, new_session, new_settings,
+    participant, server, unique,
 };
 
 static SERVER: Shared = Shared::new();
@@ -113,19 +113,15 @@ fn other_parts_under_the_same_key_are_refused() {
 
 #[test]
 fn one_that_still_runs_is_a_conflict() {
-    let server = SERVER.get();
+    let server = server();
     let mut api = participant(&server);
     let request = keyed(&api, &unique("key"), &form(&api.session_id));
     let bytes = request.bytes(&server.address().to_string());
     let mut slow = Connection::open(server.address()).unwrap();
     slow.write(&bytes[..bytes.len() / 2]).unwrap();
-    let mut conflict = Response::default();
-    let conflicted = holds_within(Duration::from_secs(5), || {
-        conflict = api.send(&request).unwrap();
-        conflict.status == 409
-    });
-    // Had the retry come first, it would have been stored and replayed ever after.
-    assert!(conflicted, "{conflict:?}");
+    await_upload_under_way(&server);
+    let conflict = api.send(&request).unwrap();
+    assert_eq!(conflict.status, 409, "{conflict:?}");
     assert_eq!(code_of(&conflict), "idempotency_key_in_progress");
     assert!(conflict.header("retry-after").is_some());
     slow.write(&bytes[bytes.len() / 2..]).unwrap();

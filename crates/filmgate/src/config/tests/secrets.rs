@@ -8,7 +8,7 @@ use super::super::layers::find;
 use super::super::{Config, Secret, report};
 use super::{Input, check, file, load, messages};
 
-const REDIS_REFUSED: &str = "jobs.redis_url: Redis is not in this version yet; tasks run in the server itself\n    \
+const REDIS_REFUSED: &str = "jobs.redis_url: Redis is not in this version yet\n    \
     allowed: nothing: leave it empty\n    hint: remove it, or leave it empty";
 
 /// The text of the file reaches the rule of the key, which refuses it, from each layer.

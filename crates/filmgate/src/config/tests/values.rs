@@ -296,7 +296,7 @@ fn a_choice_that_there_is_not_or_not_yet() {
         (
             Env("FILMGATE__JOBS__REDIS_URL", "redis://x"),
             "
-                environment FILMGATE__JOBS__REDIS_URL: jobs.redis_url: Redis is not in this version yet; tasks run in the server itself
+                environment FILMGATE__JOBS__REDIS_URL: jobs.redis_url: Redis is not in this version yet
                 allowed: nothing: leave it empty
                 hint: remove it, or leave it empty
             ",

@@ -9,7 +9,7 @@ use testkit::api::{Capture, upload_request};
 use testkit::server::{Server, ServerBuilder};
 use testkit::{Api, Connection, Request, Shot, photo, process};
 
-use crate::support::{builder, holds_within, server, sign_in, sign_in_request};
+use crate::support::{await_upload_under_way, builder, holds_within, server, sign_in, sign_in_request};
 
 /// An upload of which half has been sent, and the other half.
 fn half_sent(server: &Server) -> (Connection, Vec<u8>) {
@@ -19,12 +19,7 @@ fn half_sent(server: &Server) -> (Connection, Vec<u8>) {
     let rest = bytes.split_off(bytes.len() / 2);
     let mut connection = Connection::open(server.address()).unwrap();
     connection.write(&bytes).unwrap();
-    // Until the server is in the midst of it.
-    let under_way = holds_within(Duration::from_secs(5), || {
-        let metrics = Request::get("/metrics").send(server.address()).unwrap().text();
-        metrics.contains("filmgate_uploads_in_flight 1")
-    });
-    assert!(under_way);
+    await_upload_under_way(server);
     (connection, rest)
 }
 

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use testkit::server::{Server, ServerBuilder};
 use testkit::{Api, Person, Request, Response};
 
-use super::{builder, files_of_store};
+use super::{builder, files_of_store, holds_within};
 
 /// A server for tests that sign in oftener than people, all from one address.
 pub fn patient() -> ServerBuilder {
@@ -128,6 +129,16 @@ pub fn stored_file(server: &Server, filename: &str) -> PathBuf {
     let mut files = files_of_store(server);
     files.retain(|path| path.ends_with(filename) && !path.starts_with(&aside));
     files.pop().unwrap_or_else(|| panic!("{filename} is not in the store"))
+}
+
+/// Waits until the server is in the midst of an upload, which must be the only one.
+#[track_caller]
+pub fn await_upload_under_way(server: &Server) {
+    let is_under_way = || {
+        let metrics = Request::get("/metrics").send(server.address()).unwrap().text();
+        metrics.contains("filmgate_uploads_in_flight 1")
+    };
+    assert!(holds_within(Duration::from_secs(10), is_under_way));
 }
 
 /// What a command printed, and its exit status.
