@@ -192,6 +192,16 @@ impl Blobs {
         self.pool.run_always(move || folder.time_folders()).await
     }
 
+    /// Whether not one blob lies in the store. Blocks on the disk: for the start.
+    pub fn is_empty(&self) -> Result<bool> {
+        for folder in self.folder.time_folders()? {
+            if !self.folder.list(&folder)?.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// The blobs of one time folder.
     pub async fn list(&self, time_folder: String) -> Result<Vec<ListedBlob>> {
         let folder = self.folder.clone();

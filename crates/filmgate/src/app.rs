@@ -48,7 +48,19 @@ impl App {
     pub fn open(config: Config) -> anyhow::Result<Self> {
         let durable = config.ingest.durability == Durability::Durable;
         make_data_dir(&config.data_dir, durable)?;
+        let root = config.blobs_path();
+        let blobs = Blobs::open(&root, blobs_options(&config, durable))
+            .with_context(|| format!("cannot open the photo store {}", root.display()))?;
         let catalog = config.catalog_path();
+        if !is_there(&catalog) && !blobs.is_empty()? {
+            // To recovery they would all be photos that were never answered, to be set aside and one day deleted.
+            bail!(
+                "the photo store {} holds photos, but their catalog {} is lost: restore it from a backup. To begin \
+                 anew without these photos, move them away first",
+                root.display(),
+                catalog.display()
+            );
+        }
         let records = Records::open(
             &catalog,
             &CatalogOptions {
@@ -62,9 +74,6 @@ impl App {
             // The catalog's own directory entry: without it a power cut could take the whole new file.
             fsync_parent(&catalog)?;
         }
-        let root = config.blobs_path();
-        let blobs = Blobs::open(&root, blobs_options(&config, durable))
-            .with_context(|| format!("cannot open the photo store {}", root.display()))?;
         let identity = Identity::new(records.clone(), identity_options(&config), Arc::new(system_clock));
         let intake = Intake::new(records.clone(), blobs.clone(), intake_limits(&config), Arc::new(system_clock));
         let metrics = Metrics::new(|registry| {
@@ -148,6 +157,11 @@ fn intake_limits(config: &Config) -> intake::Limits {
             frames_max: ingest.image_frames_max,
         },
     }
+}
+
+/// Whether a catalog lies there; a file without even SQLite's header of 100 bytes is none.
+fn is_there(catalog: &Path) -> bool {
+    std::fs::metadata(catalog).is_ok_and(|metadata| metadata.len() >= 100)
 }
 
 fn make_data_dir(path: &Path, durable: bool) -> anyhow::Result<()> {

@@ -147,8 +147,10 @@ impl Client {
         let mut address = peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.addr.ip());
         let mut https = peer.is_some_and(|peer| peer.tls);
         let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
-        let mut host =
-            text("host").or_else(|| parts.uri.authority().map(axum::http::uri::Authority::as_str)).unwrap_or_default().to_owned();
+        let mut host = text("host")
+            .or_else(|| parts.uri.authority().map(axum::http::uri::Authority::as_str))
+            .unwrap_or_default()
+            .to_owned();
         if config.server.trusts(address) {
             // Each proxy appends whom it saw: the last that is not a proxy of ours is the client.
             let all = parts.headers.get_all("x-forwarded-for").into_iter().filter_map(|line| line.to_str().ok());

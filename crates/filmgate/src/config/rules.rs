@@ -57,10 +57,8 @@ pub(super) const BLOBS_URL: Rule<String> = Rule {
     check: |text| store(text, "file", &["s3"]).map_err(|mistake| vec![mistake]),
 };
 
-pub(super) const REDIS_LATER: Rule<Secret> = Rule {
-    allowed: "nothing: leave it empty",
-    check: |secret| empty(secret, "Redis is not in this version yet"),
-};
+pub(super) const REDIS_LATER: Rule<Secret> =
+    Rule { allowed: "nothing: leave it empty", check: |secret| empty(secret, "Redis is not in this version yet") };
 
 pub(super) const HOST_LATER: Rule<Secret> = Rule {
     allowed: "nothing: leave it empty",

@@ -165,3 +165,26 @@ fn after_kill_9_everything_goes_on() {
     }
     println!("{KILLS} kills");
 }
+
+#[test]
+fn photos_whose_catalog_is_lost_are_not_touched() {
+    let mut server = server();
+    let stored =
+        testkit::api::captures(&server.participant().upload_photo(&photo::jpeg_bytes(9_000, 3)).unwrap()).unwrap();
+    server.terminate(Duration::from_secs(10)).unwrap();
+    for name in ["catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm"] {
+        match std::fs::remove_file(server.data().join(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{error}"),
+            _ => {}
+        }
+    }
+    for cut_short in [false, true] {
+        if cut_short {
+            std::fs::write(server.data().join("catalog.sqlite"), "x").unwrap();
+        }
+        let Err(refused) = server.start_again() else { panic!("a server without its catalog started") };
+        assert!(format!("{refused:#}").contains("restore it from a backup"), "{refused:#}");
+        let lies_there = testkit::rig::store::published(server.data()).unwrap();
+        assert!(lies_there.contains_key(&stored[0].filename), "{lies_there:?}");
+    }
+}
