@@ -32,6 +32,12 @@ pub(super) async fn run(args: FsckArgs, common: &Common) -> anyhow::Result<ExitC
         orphan_age_min: if server_runs { ORPHAN_AGE_BESIDE_SERVER } else { Duration::ZERO },
     };
     let total = app.records.count_captures().await?;
+    // A disk that is not mounted looks like every photo missing; a repair would set every row aside.
+    anyhow::ensure!(
+        !args.repair || total == 0 || !app.blobs.time_folders().await?.is_empty(),
+        "the photo store {} is empty while the catalog has {total} captures: is its disk mounted? Nothing was repaired",
+        app.blobs.root().display()
+    );
     let show_progress = std::io::stderr().is_terminal() && !common.json;
     let progress = |done: u64| {
         if show_progress {

@@ -196,3 +196,18 @@ fn beside_a_server_young_files_are_not_judged() {
     assert_eq!(fsck(&server, &["--deep", "--repair"]).0, 1);
     assert_eq!(server.participant().file(&capture[0].filename).unwrap().status, 404);
 }
+
+#[test]
+fn a_disk_that_is_not_mounted_is_not_repaired() {
+    let (server, _) = stopped();
+    let before = contents(&server);
+    let (store, elsewhere) = (server.data().join("blobs"), server.data().join("elsewhere"));
+    fs::rename(&store, &elsewhere).unwrap();
+    let ran = Commands::on(server.data()).run("fsck", &["--repair"]);
+    assert_eq!(ran.status, 2);
+    assert!(ran.err.contains("is its disk mounted?"), "{}", ran.err);
+    fs::remove_dir_all(&store).unwrap();
+    fs::rename(&elsewhere, &store).unwrap();
+    assert_eq!(fsck(&server, &["--deep"]).0, 0);
+    assert_eq!(contents(&server), before);
+}
