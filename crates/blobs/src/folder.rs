@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::{SignedDuration, civil};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
@@ -40,19 +41,11 @@ pub(crate) struct Folder {
     stopped: AtomicBool,
 }
 
-/// `<YYYY-MM-DD>/<HHMM>` of a moment. Proleptic Gregorian, by Howard Hinnant's `civil_from_days`.
+/// `<YYYY-MM-DD>/<HHMM>` of a moment, in UTC.
 pub(crate) fn time_folder(unix_seconds: i64) -> String {
-    let (days, second) = (unix_seconds.div_euclid(86_400), unix_seconds.rem_euclid(86_400));
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_shifted + 2) / 5 + 1;
-    let month = if month_shifted < 10 { month_shifted + 3 } else { month_shifted - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}/{:02}{:02}", second / 3600, second / 60 % 60)
+    // By the civil calendar: jiff's timestamps end a day before the year 9999 does.
+    let epoch = civil::date(1970, 1, 1).at(0, 0, 0, 0);
+    epoch.saturating_add(SignedDuration::from_secs(unix_seconds)).strftime("%Y-%m-%d/%H%M").to_string()
 }
 
 fn make_private_dir(path: &Path) -> Result<()> {

@@ -188,7 +188,8 @@ impl FolderLock {
     /// # Errors
     /// Names the process that holds it.
     pub fn take(data_dir: &Path) -> anyhow::Result<Self> {
-        make_data_dir(data_dir, true)?;
+        // Only to have a place for the lock: App::open makes the folder durable.
+        make_data_dir(data_dir, false)?;
         let path = data_dir.join("filmgate.lock");
         let mut file = std::fs::OpenOptions::new()
             .create(true)

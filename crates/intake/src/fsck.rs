@@ -140,7 +140,7 @@ impl Intake {
         let note = serde_json::json!({
             "id": capture.id, "session_id": capture.session_id, "filename": capture.filename,
             "blob_key": capture.blob.key, "size_bytes": capture.blob.size_bytes,
-            "sha256": crate::publish::hex(&capture.blob.sha256), "content_type": capture.content_type,
+            "sha256": hex::encode(capture.blob.sha256), "content_type": capture.content_type,
             "capture_trigger": capture.trigger, "assessment_type": capture.assessment_type.as_str(),
             "assessment_id": capture.assessment_id, "captured_at": capture.captured_at,
             "received_at": capture.received_at.to_string(), "metadata": capture.metadata,

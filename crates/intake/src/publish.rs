@@ -223,18 +223,8 @@ fn answer_of(row: &NewCapture) -> StoredCapture {
         filename: row.filename.clone(),
         trigger: row.trigger.clone(),
         timestamp: contract_time(row.received_at),
-        sha256: hex(&row.blob.sha256),
+        sha256: hex::encode(row.blob.sha256),
     }
-}
-
-/// Lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        write!(text, "{byte:02x}").ok();
-        text
-    })
 }
 
 /// A `UUIDv7` of this moment: ids sort by the time of what they name.

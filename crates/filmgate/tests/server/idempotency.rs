@@ -9,7 +9,7 @@ use testkit::{Api, Connection, Form, Person, Request, Response, photo};
 
 use crate::support::{
     Shared, as_admin, assert_members, await_upload_under_way, code_of, holds_within, made, new_session, new_settings,
-    participant, server, unique,
+    participant, server, session_with, unique,
 };
 
 static SERVER: Shared = Shared::new();
@@ -184,8 +184,7 @@ fn an_answer_of_nothing_but_skipped_is_kept_too() {
     let server = SERVER.get();
     let person = &server.demo().participant;
     let settings = new_settings(&server, &json!({"recording_mode": "EVENT_DRIVEN"}));
-    let session = json!({"user_id": person.user_id.parse::<i64>().unwrap(), "camera_settings_id": settings["id"]});
-    let session_id = made(&server, "POST", "/api/v1/sessions", &session)["id"].as_str().unwrap().to_owned();
+    let session_id = session_with(&server, person, &settings);
     let mut api = Api::new(server.address(), &person.cookie, &session_id);
     let key = unique("key");
     let first = api.send(&keyed(&api, &key, &form(&session_id))).unwrap();

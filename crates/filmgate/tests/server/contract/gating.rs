@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use testkit::{Api, Form, Request, Shot, photo};
 
 use super::{SERVER, assert_refused};
-use crate::support::{as_admin, assert_members, made, new_session, new_settings};
+use crate::support::{as_admin, assert_members, made, new_session, new_settings, session_with};
 
 const TRIGGERS: [&str; 11] = [
     "INTERVAL",
@@ -151,8 +151,7 @@ fn settings_that_change_count_from_the_next_upload_on_and_are_kept_with_each_cap
     let server = SERVER.get();
     let person = &server.demo().participant;
     let settings = new_settings(&server, &json!({"recording_mode": "EVENT_DRIVEN"}));
-    let session = json!({"user_id": person.user_id.parse::<i64>().unwrap(), "camera_settings_id": settings["id"]});
-    let session_id = made(&server, "POST", "/api/v1/sessions", &session)["id"].as_str().unwrap().to_owned();
+    let session_id = session_with(&server, person, &settings);
     let mut api = Api::new(server.address(), &person.cookie, &session_id);
     let target = format!("/api/v1/camera-settings/{}", settings["id"].as_str().unwrap());
     let steps = [

@@ -82,8 +82,13 @@ pub fn sign_in(server: &Server, username: &str, password: &str) -> String {
 
 /// A fresh session of this user, with camera settings made of these members; `null`: with none.
 pub fn new_session(server: &Server, owner: &Person, settings: &Value) -> String {
-    let settings_id = if settings.is_null() { Value::Null } else { new_settings(server, settings)["id"].clone() };
-    let session = json!({"user_id": owner.user_id.parse::<i64>().unwrap(), "camera_settings_id": settings_id});
+    let settings = if settings.is_null() { Value::Null } else { new_settings(server, settings) };
+    session_with(server, owner, &settings)
+}
+
+/// A fresh session of this user with these camera settings, as `new_settings` gave them; `null`: with none.
+pub fn session_with(server: &Server, owner: &Person, settings: &Value) -> String {
+    let session = json!({"user_id": owner.user_id.parse::<i64>().unwrap(), "camera_settings_id": settings["id"]});
     made(server, "POST", "/api/v1/sessions", &session)["id"].as_str().unwrap().to_owned()
 }
 
