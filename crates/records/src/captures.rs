@@ -4,10 +4,12 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
+use crate::events::{self, EventKind};
 use crate::sessions::gate_by_id;
 use crate::sqlite::RequestError;
+use crate::tasks::{self, NewTask, TaskKind};
 use crate::users::timestamp;
-use crate::{Cursor, Error, Page, Records, Result, SessionGate};
+use crate::{Cursor, Error, Page, Records, Result, Session, SessionGate};
 
 /// What a capture belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,8 @@ pub struct NewCapture {
     pub id: Uuid,
     /// The id of the task that processes it.
     pub task_id: Uuid,
+    /// When its task is run: 0 first.
+    pub task_priority: u32,
     /// Unique; also the last part of its URL.
     pub filename: String,
     /// Its bytes.
@@ -106,6 +110,60 @@ pub struct Capture {
     pub settings_snapshot: Option<String>,
     /// Everything the client said of it: a JSON object.
     pub metadata: String,
+    /// What processing made of it.
+    pub processing: Processing,
+}
+
+/// What processing made of a capture, or why it did not.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Processing {
+    /// How often processing took effect: 1 once it is done.
+    pub count: u32,
+    /// When it was processed last.
+    pub processed_at: Option<Timestamp>,
+    /// Width in pixels, upright.
+    pub width_px: Option<u32>,
+    /// Height in pixels, upright.
+    pub height_px: Option<u32>,
+    /// The camera's clock, by Exif.
+    pub taken_at: Option<String>,
+    /// `ThumbHash`.
+    pub placeholder: Option<Vec<u8>>,
+    /// The larger, the sharper.
+    pub sharpness: Option<f64>,
+    /// 0 to 1.
+    pub brightness: Option<f64>,
+    /// 64 bits; near-duplicates differ in few.
+    pub perceptual_hash: Option<u64>,
+    /// The frame before it in its session, where that is nearly the same.
+    pub near_duplicate_of: Option<Uuid>,
+    /// SHA-256 of the photo as it was received, where it was replaced by one without metadata.
+    pub received_sha256: Option<[u8; 32]>,
+    /// Why it could not be processed, for a person.
+    pub failure: Option<String>,
+    /// Since when its photo is in quarantine: kept, and not shown.
+    pub quarantined_at: Option<Timestamp>,
+}
+
+/// Which captures to list.
+#[derive(Clone, Debug, Default)]
+pub struct CaptureFilter {
+    /// Of this session.
+    pub session_id: Option<Uuid>,
+    /// At least this sharp.
+    pub sharpness_min: Option<f64>,
+    /// At most this sharp.
+    pub sharpness_max: Option<f64>,
+    /// At least this bright.
+    pub brightness_min: Option<f64>,
+    /// At most this bright.
+    pub brightness_max: Option<f64>,
+    /// Nearly the same as the frame before it, or not.
+    pub is_near_duplicate: Option<bool>,
+    /// In quarantine, or not.
+    pub is_quarantined: Option<bool>,
+    /// Processed, or not.
+    pub is_processed: Option<bool>,
 }
 
 /// The answer to a request with an idempotency key, kept so that a retry gets the same.
@@ -179,7 +237,13 @@ pub struct LinkOutcome {
 }
 
 pub(crate) const COLUMNS: &str = "id, session_id, filename, blob_key, blob_format, size_bytes, sha256, content_type, width_px, \
+     height_px, capture_trigger, assessment_type, assessment_id, captured_at, received_at, settings_snapshot, metadata, processed_count, processed_at, upright_width_px, \
+     upright_height_px, taken_at, placeholder, sharpness, brightness, perceptual_hash, near_duplicate_of, \
+     received_sha256, failure, quarantined_at";
+const NEW_COLUMNS: &str = "id, session_id, filename, blob_key, blob_format, size_bytes, sha256, content_type, width_px, \
      height_px, capture_trigger, assessment_type, assessment_id, captured_at, received_at, settings_snapshot, metadata";
+/// The first column after those of a capture.
+const NEXT_COLUMN: usize = 30;
 
 pub(crate) fn capture_from(row: &Row<'_>) -> rusqlite::Result<Capture> {
     Ok(Capture {
@@ -201,6 +265,21 @@ pub(crate) fn capture_from(row: &Row<'_>) -> rusqlite::Result<Capture> {
         received_at: timestamp(row.get(14)?),
         settings_snapshot: row.get(15)?,
         metadata: row.get(16)?,
+        processing: Processing {
+            count: row.get(17)?,
+            processed_at: row.get::<_, Option<i64>>(18)?.map(timestamp),
+            width_px: row.get(19)?,
+            height_px: row.get(20)?,
+            taken_at: row.get(21)?,
+            placeholder: row.get(22)?,
+            sharpness: row.get(23)?,
+            brightness: row.get(24)?,
+            perceptual_hash: row.get::<_, Option<i64>>(25)?.map(i64::cast_unsigned),
+            near_duplicate_of: row.get(26)?,
+            received_sha256: row.get(27)?,
+            failure: row.get(28)?,
+            quarantined_at: row.get::<_, Option<i64>>(29)?.map(timestamp),
+        },
     })
 }
 
@@ -218,13 +297,13 @@ fn idempotency_record(db: &Connection, user_id: i64, key: &str) -> Result<Option
         .optional()?)
 }
 
-fn insert_capture(db: &Connection, session_id: Uuid, snapshot: Option<&str>, capture: &NewCapture) -> Result<()> {
+fn insert_capture(db: &Connection, session: &Session, snapshot: Option<&str>, capture: &NewCapture) -> Result<()> {
     db.prepare_cached(&format!(
-        "INSERT INTO captures ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        "INSERT INTO captures ({NEW_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     ))?
     .execute(params![
         capture.id,
-        session_id,
+        session.id,
         capture.filename,
         capture.blob.key,
         capture.blob.format,
@@ -241,11 +320,19 @@ fn insert_capture(db: &Connection, session_id: Uuid, snapshot: Option<&str>, cap
         snapshot,
         capture.metadata,
     ])?;
-    db.prepare_cached(
-        "INSERT INTO tasks (id, capture_id, kind, state, created_at) VALUES (?, ?, 'process', 'PENDING', ?)",
-    )?
-    .execute(params![capture.task_id, capture.id, capture.received_at.as_microsecond()])?;
-    Ok(())
+    let task = NewTask {
+        id: capture.task_id,
+        kind: TaskKind::Process,
+        capture_id: Some(capture.id),
+        session_id: Some(session.id),
+        user_id: Some(session.user_id),
+        sink: None,
+        payload: None,
+        priority: capture.task_priority,
+        created_at: capture.received_at,
+        available_at: None,
+    };
+    tasks::insert(db, &task)
 }
 
 impl Records {
@@ -258,7 +345,9 @@ impl Records {
     ///
     /// The session is looked at again inside the transaction; if it is not what the gate saw, nothing is recorded.
     pub async fn record_captures(&self, recording: Recording) -> Result<Recorded, RecordingError> {
-        self.engine
+        let sinks = self.sinks.clone();
+        let outcome = self
+            .engine
             .write(move |db| {
                 if let Some(wanted) = &recording.idempotency
                     && let Some(first) = idempotency_record(db, wanted.user_id, &wanted.key)?
@@ -276,7 +365,8 @@ impl Records {
                     .transpose()
                     .map_err(|error| Error::Conflict(format!("camera settings do not fit JSON: {error}")))?;
                 for capture in &recording.captures {
-                    insert_capture(db, recording.gate.session.id, snapshot.as_deref(), capture)?;
+                    insert_capture(db, &recording.gate.session, snapshot.as_deref(), capture)?;
+                    events::emit(db, &sinks, EventKind::Stored, capture.id, serde_json::Value::Null, recording.now)?;
                 }
                 if let Some(record) = &recording.idempotency {
                     db.prepare_cached(
@@ -292,7 +382,9 @@ impl Records {
                 }
                 Ok(Recorded::Stored)
             })
-            .await
+            .await;
+        self.tell_task_changes();
+        outcome
     }
 
     /// The capture of this id.
@@ -313,28 +405,43 @@ impl Records {
                     "SELECT {COLUMNS}, (SELECT user_id FROM assessment_sessions WHERE assessment_sessions.id = session_id)
                      FROM captures WHERE filename = ?"
                 ))?;
-                Ok(statement.query_row([filename], |row| Ok((capture_from(row)?, row.get(17)?))).optional()?)
+                Ok(statement.query_row([filename], |row| Ok((capture_from(row)?, row.get(NEXT_COLUMN)?))).optional()?)
             })
             .await
     }
 
-    /// Captures, newest first; of one session where `session_id` says so.
-    pub async fn captures(
-        &self,
-        session_id: Option<Uuid>,
-        after: Option<Cursor>,
-        limit: usize,
-    ) -> Result<Page<Capture>> {
+    /// Captures that fit the filter, newest first.
+    pub async fn captures(&self, filter: CaptureFilter, after: Option<Cursor>, limit: usize) -> Result<Page<Capture>> {
         let after = after.unwrap_or(Cursor::START);
         self.engine
             .read(move |db| {
-                let of_session = if session_id.is_some() { "session_id = ?1 AND" } else { "?1 IS NULL AND" };
+                let of_session = if filter.session_id.is_some() { "session_id = ?1 AND" } else { "?1 IS NULL AND" };
                 let mut statement = db.prepare_cached(&format!(
                     "SELECT {COLUMNS} FROM captures WHERE {of_session} (received_at, id) < (?2, ?3)
+                       AND (?5 IS NULL OR sharpness >= ?5) AND (?6 IS NULL OR sharpness <= ?6)
+                       AND (?7 IS NULL OR brightness >= ?7) AND (?8 IS NULL OR brightness <= ?8)
+                       AND (?9 IS NULL OR (near_duplicate_of IS NOT NULL) = ?9)
+                       AND (?10 IS NULL OR (quarantined_at IS NOT NULL) = ?10)
+                       AND (?11 IS NULL OR (processed_at IS NOT NULL) = ?11)
                      ORDER BY received_at DESC, id DESC LIMIT ?4"
                 ))?;
                 let rows = statement
-                    .query_map(params![session_id, after.time_us, after.id, limit + 1], capture_from)?
+                    .query_map(
+                        params![
+                            filter.session_id,
+                            after.time_us,
+                            after.id,
+                            limit + 1,
+                            filter.sharpness_min,
+                            filter.sharpness_max,
+                            filter.brightness_min,
+                            filter.brightness_max,
+                            filter.is_near_duplicate,
+                            filter.is_quarantined,
+                            filter.is_processed,
+                        ],
+                        capture_from,
+                    )?
                     .collect::<rusqlite::Result<Vec<_>>>()?;
                 Ok(Page::from_rows(rows, limit, cursor_of))
             })

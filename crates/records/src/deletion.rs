@@ -5,9 +5,15 @@ use rusqlite::{Connection, params};
 use uuid::Uuid;
 
 use crate::captures::{COLUMNS, capture_from};
-use crate::{Capture, Records, Result};
+use crate::events::{self, EventKind, EventSink};
+use crate::{Capture, Records, Result, processing, tasks};
 
-fn bury(db: &Connection, capture: &Capture, reason: &str, now: Timestamp) -> Result<()> {
+fn bury(db: &Connection, sinks: &[EventSink], capture: &Capture, reason: &str, now: Timestamp) -> Result<()> {
+    events::emit(db, sinks, EventKind::Deleted, capture.id, serde_json::json!({ "reason": reason }), now)?;
+    tasks::revoke_of_capture(db, capture.id, now)?;
+    processing::doom_derivatives(db, capture.id, now)?;
+    db.prepare_cached("UPDATE captures SET near_duplicate_of = NULL WHERE near_duplicate_of = ?")?
+        .execute([capture.id])?;
     db.prepare_cached("DELETE FROM captures WHERE id = ?")?.execute([capture.id])?;
     db.prepare_cached(
         "INSERT INTO tombstones (capture_id, session_id, filename, blob_key, reason, deleted_at) VALUES (?, ?, ?, ?, ?, ?)",
@@ -19,14 +25,14 @@ fn bury(db: &Connection, capture: &Capture, reason: &str, now: Timestamp) -> Res
 impl Records {
     /// Deletes a capture's row and leaves a tombstone; what was deleted, so that its bytes can go too.
     pub async fn delete_capture(&self, id: Uuid, reason: String, now: Timestamp) -> Result<Capture> {
-        self.engine
-            .write(move |db| {
-                let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM captures WHERE id = ?"))?;
-                let capture = statement.query_row([id], capture_from)?;
-                bury(db, &capture, &reason, now)?;
-                Ok(capture)
-            })
-            .await
+        let sinks = self.sinks.clone();
+        self.change_tasks(move |db| {
+            let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM captures WHERE id = ?"))?;
+            let capture = statement.query_row([id], capture_from)?;
+            bury(db, &sinks, &capture, &reason, now)?;
+            Ok(capture)
+        })
+        .await
     }
 
     /// Deletes the rows of a session's captures that belong to no assessment; those deleted.
@@ -36,19 +42,18 @@ impl Records {
         reason: String,
         now: Timestamp,
     ) -> Result<Vec<Capture>> {
-        self.engine
-            .write(move |db| {
-                let mut statement = db.prepare_cached(&format!(
-                    "SELECT {COLUMNS} FROM captures WHERE session_id = ? AND assessment_id IS NULL"
-                ))?;
-                let captures =
-                    statement.query_map([session_id], capture_from)?.collect::<rusqlite::Result<Vec<_>>>()?;
-                for capture in &captures {
-                    bury(db, capture, &reason, now)?;
-                }
-                Ok(captures)
-            })
-            .await
+        let sinks = self.sinks.clone();
+        self.change_tasks(move |db| {
+            let mut statement = db.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM captures WHERE session_id = ? AND assessment_id IS NULL"
+            ))?;
+            let captures = statement.query_map([session_id], capture_from)?.collect::<rusqlite::Result<Vec<_>>>()?;
+            for capture in &captures {
+                bury(db, &sinks, capture, &reason, now)?;
+            }
+            Ok(captures)
+        })
+        .await
     }
 
     /// Whether a capture was deleted.
@@ -88,7 +93,10 @@ impl Records {
         self.engine
             .read(move |db| {
                 Ok(db
-                    .prepare_cached("SELECT EXISTS (SELECT 1 FROM tombstones WHERE blob_key = ?)")?
+                    .prepare_cached(
+                        "SELECT EXISTS (SELECT 1 FROM tombstones WHERE blob_key = ?1)
+                             OR EXISTS (SELECT 1 FROM doomed_blobs WHERE store = 'originals' AND blob_key = ?1)",
+                    )?
                     .query_row([blob_key], |row| row.get(0))?)
             })
             .await

@@ -13,29 +13,43 @@
 
 mod camera_settings;
 mod captures;
+mod claims;
 mod deletion;
 mod error;
+mod events;
 mod metrics;
 mod page;
+#[cfg(test)]
+mod plans;
+mod processing;
 mod schema;
 mod sessions;
 mod sqlite;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod tokens;
 mod users;
 
 use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use uuid::{NoContext, Uuid};
 
 pub use camera_settings::{CameraSettings, NewCameraSettings, RecordingMode};
 pub use captures::{
-    AssessmentType, Capture, IdempotencyRecord, LinkOutcome, NewCapture, Recorded, Recording, RecordingError,
-    StoredBlob,
+    AssessmentType, Capture, CaptureFilter, IdempotencyRecord, LinkOutcome, NewCapture, Processing, Recorded,
+    Recording, RecordingError, StoredBlob,
 };
+pub use claims::{Claim, ClaimTerms, Claimed, Ending, Finished, HandedOver};
 pub use error::{Error, Result};
+pub use events::{EventKind, EventSink};
 pub use page::{Cursor, Page};
+pub use processing::{Derivative, Effect, Processed, Store};
 pub use sessions::{Registered, Session, SessionGate, SettingsChoice};
 pub use sqlite::{CatalogOptions, Sync};
+pub use tasks::{Task, TaskFilter, TaskKind, TaskState};
 pub use tokens::{NewToken, Token, TokenScope};
 pub use users::{Role, User, UserChange};
 
@@ -43,6 +57,15 @@ pub use users::{Role, User, UserChange};
 #[derive(Clone)]
 pub struct Records {
     engine: sqlite::Engine,
+    sinks: Arc<[EventSink]>,
+    task_changes: Arc<tasks::Changes>,
+}
+
+/// A `UUIDv7` of this moment: ids sort by the time of what they name.
+pub fn uuid_at(time: Timestamp) -> Uuid {
+    let seconds = u64::try_from(time.as_second()).unwrap_or(0);
+    let nanos = u32::try_from(time.subsec_nanosecond()).unwrap_or(0);
+    Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, nanos))
 }
 
 impl Records {
@@ -55,7 +78,11 @@ impl Records {
     /// [`Error::NewerSchema`] where a later version of Filmgate wrote it; [`Error::NotACatalog`] where the file is
     /// another program's.
     pub fn open(path: &Path, options: &CatalogOptions) -> Result<Self> {
-        Ok(Self { engine: sqlite::Engine::open(path, options)? })
+        Ok(Self {
+            engine: sqlite::Engine::open(path, options)?,
+            sinks: options.event_sinks.clone().into(),
+            task_changes: Arc::default(),
+        })
     }
 
     /// Adds the catalog's metrics to a registry.

@@ -10,7 +10,8 @@ use crate::{Error, Result};
 const APPLICATION_ID: i64 = 0x4647_4154;
 
 /// Every migration in order; the version of a catalog is how many it has had.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_processing.sql")];
 
 fn known() -> i64 {
     i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)

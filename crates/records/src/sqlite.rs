@@ -36,11 +36,13 @@ pub struct CatalogOptions {
     pub read_connections: usize,
     /// Most writes made durable by one commit.
     pub commit_batch_max: usize,
+    /// Who hears of what happens to captures.
+    pub event_sinks: Vec<crate::EventSink>,
 }
 
 impl Default for CatalogOptions {
     fn default() -> Self {
-        Self { sync: Sync::Durable, read_connections: 4, commit_batch_max: 256 }
+        Self { sync: Sync::Durable, read_connections: 4, commit_batch_max: 256, event_sinks: Vec::new() }
     }
 }
 

@@ -5,7 +5,9 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod captures;
+mod claims;
 mod deletion;
+mod effects;
 mod pages;
 mod people;
 mod recording;
@@ -13,4 +15,5 @@ mod sessions;
 mod settings;
 mod sqlite;
 mod support;
+mod tasks;
 mod two;

@@ -1,9 +1,14 @@
 //! Listings: to the end, whatever shares a time, and cursors that nobody can make up.
 
-use records::{Cursor, NewToken, Page, SettingsChoice, TokenScope};
+use records::{CaptureFilter, Cursor, NewToken, Page, SettingsChoice, TokenScope};
 use uuid::Uuid;
 
 use crate::support::{at, capture, catalog, chosen};
+
+/// Captures of one session.
+fn of(session: Uuid) -> CaptureFilter {
+    CaptureFilter { session_id: Some(session), ..CaptureFilter::default() }
+}
 
 /// Turns the pages of a listing to its end; the ids, newest first, must be these.
 async fn check(
@@ -65,11 +70,14 @@ async fn every_listing_goes_to_its_end() {
     let captures: Vec<_> = TIMES.into_iter().map(capture).collect();
     let rows: Vec<_> = TIMES.into_iter().zip(captures.iter().map(|capture| capture.id)).collect();
     catalog.record(session, captures).await.unwrap();
-    check("captures", rows.clone(), async |a, l| ids(catalog.captures(None, a, l).await, |row| row.id)).await;
-    let of_session = async |a, l| ids(catalog.captures(Some(session), a, l).await, |row| row.id);
+    check("captures", rows.clone(), async |a, l| {
+        ids(catalog.captures(CaptureFilter::default(), a, l).await, |row| row.id)
+    })
+    .await;
+    let of_session = async |a, l| ids(catalog.captures(of(session), a, l).await, |row| row.id);
     check("a session's", rows.clone(), of_session).await;
     let other = Uuid::now_v7();
-    assert!(catalog.captures(Some(other), None, 10).await.unwrap().items.is_empty());
+    assert!(catalog.captures(of(other), None, 10).await.unwrap().items.is_empty());
 
     let oldest_first: Vec<Uuid> =
         catalog.captures_of_session(session).await.unwrap().into_iter().map(|capture| capture.id).collect();

@@ -103,7 +103,8 @@ async fn an_empty_file_becomes_a_catalog_and_a_missing_folder_none() {
 #[tokio::test]
 async fn a_relaxed_catalog_writes_too() {
     let folder = tempfile::tempdir().unwrap();
-    let options = CatalogOptions { sync: Sync::Relaxed, read_connections: 0, commit_batch_max: 0 };
+    let options =
+        CatalogOptions { sync: Sync::Relaxed, read_connections: 0, commit_batch_max: 0, event_sinks: Vec::new() };
     let records = Records::open(&folder.path().join("c"), &options).unwrap();
     records.create_user("Anna".to_owned(), String::new(), Role::Admin, at(0)).await.unwrap();
     assert!(!records.is_stopped());

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use records::{
-    AssessmentType, CameraSettings, CatalogOptions, Error, NewCameraSettings, NewCapture, Recorded, Recording,
-    RecordingError, RecordingMode, Records, Registered, Session, SettingsChoice, StoredBlob,
+    AssessmentType, CameraSettings, CatalogOptions, Claim, ClaimTerms, Effect, Ending, Error, EventKind, EventSink,
+    Finished, NewCameraSettings, NewCapture, Recorded, Recording, RecordingError, RecordingMode, Records, Registered,
+    Session, SettingsChoice, StoredBlob, Task, TaskFilter, TaskKind,
 };
 use uuid::Uuid;
 
@@ -23,8 +24,15 @@ impl std::ops::Deref for Catalog {
 }
 
 pub fn catalog() -> Catalog {
+    catalog_heard_by(&[])
+}
+
+/// A catalog whose events these sinks hear, each of all kinds.
+pub fn catalog_heard_by(sinks: &[&str]) -> Catalog {
     let folder = tempfile::tempdir().unwrap();
-    let records = open(&folder.path().join("catalog.sqlite")).unwrap();
+    let sink = |name: &&str| EventSink { name: (*name).to_owned(), kinds: EventKind::ALL.to_vec() };
+    let options = CatalogOptions { event_sinks: sinks.iter().map(sink).collect(), ..CatalogOptions::default() };
+    let records = Records::open(&folder.path().join("catalog.sqlite"), &options).unwrap();
     Catalog { records, folder }
 }
 
@@ -68,6 +76,36 @@ impl Catalog {
         self.record_captures(self.recording(session, captures).await).await
     }
 
+    /// Records so many captures of a user, one after the other from [`at`] this second; their tasks.
+    pub async fn upload(&self, user_id: i64, many: usize, seconds: i64) -> Vec<Uuid> {
+        let session = self.new_session(user_id).await.id;
+        let captures: Vec<_> = (seconds..).take(many).map(capture).collect();
+        let tasks = captures.iter().map(|capture| capture.task_id).collect();
+        self.record(session, captures).await.unwrap();
+        tasks
+    }
+
+    pub async fn claim(&self, kind: TaskKind, max: usize, now: Timestamp) -> Vec<Claim> {
+        self.claim_tasks(terms(kind), max, now).await.unwrap().claims
+    }
+
+    pub async fn finish(&self, claim: &Claim, ending: Ending, now: Timestamp) -> Finished {
+        self.finish_task(claim.task.id, claim.fence, ending, now).await.unwrap()
+    }
+
+    pub async fn succeed(&self, claim: &Claim, effect: Effect, now: Timestamp) -> Finished {
+        self.finish(claim, Ending::Success(effect), now).await
+    }
+
+    pub async fn task_now(&self, id: Uuid) -> Task {
+        self.task(id).await.unwrap().unwrap()
+    }
+
+    pub async fn tasks_of(&self, kind: TaskKind) -> Vec<Task> {
+        let filter = TaskFilter { kind: Some(kind), ..TaskFilter::default() };
+        self.tasks(filter, None, 1000).await.unwrap().items
+    }
+
     /// Looks into the file from outside.
     pub fn count(&self, sql: &str) -> i64 {
         rusqlite::Connection::open(self.path()).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
@@ -93,12 +131,27 @@ pub fn chosen(name: &str) -> NewCameraSettings {
     }
 }
 
+/// How long a claim of the tests holds.
+pub const LEASE_SECONDS: i64 = 60;
+
+/// Claims for `worker`, three attempts.
+pub fn terms(kind: TaskKind) -> ClaimTerms {
+    ClaimTerms {
+        kind,
+        worker: "serve/one".to_owned(),
+        lease: SignedDuration::from_secs(LEASE_SECONDS),
+        attempts_max: 3,
+        takes_back: true,
+    }
+}
+
 /// A capture received at [`at`] so many seconds.
 pub fn capture(seconds: i64) -> NewCapture {
     let id = Uuid::now_v7();
     NewCapture {
         id,
         task_id: Uuid::now_v7(),
+        task_priority: 1,
         filename: format!("{id}.jpg"),
         blob: StoredBlob {
             key: format!("2027-01-15/0800/{id}.jpg"),

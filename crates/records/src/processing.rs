@@ -1,0 +1,417 @@
+//! What processing made of a capture: its derivatives, its quality signs, or why it failed.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use uuid::Uuid;
+
+use crate::events::{self, EventKind, EventSink};
+use crate::{Error, Records, Result, StoredBlob, Task, tasks};
+
+/// What a task's success changes.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Nothing beyond the task.
+    None,
+    /// Its capture was processed.
+    Processed(Box<Processed>),
+    /// Its capture is whole as far as can be seen, but nothing here can decode it.
+    Unsupported {
+        /// Why, for a person.
+        reason: String,
+    },
+    /// The sweep is done; the next one comes at this time.
+    NextSweep {
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// What was made of a capture's photo.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Processed {
+    /// Width in pixels, upright.
+    pub width_px: u32,
+    /// Height in pixels, upright.
+    pub height_px: u32,
+    /// The camera's clock, by Exif.
+    pub taken_at: Option<String>,
+    /// `ThumbHash`.
+    pub placeholder: Vec<u8>,
+    /// The larger, the sharper.
+    pub sharpness: f64,
+    /// 0 to 1.
+    pub brightness: f64,
+    /// 64 bits; near-duplicates differ in few.
+    pub perceptual_hash: u64,
+    /// Most differing bits of a near-duplicate.
+    pub near_duplicate_bits_max: u32,
+    /// Pictures made of it, their bytes already durable.
+    pub derivatives: Vec<Derivative>,
+    /// The photo without metadata, already durable, that takes the original's place.
+    pub replacement: Option<StoredBlob>,
+}
+
+/// A picture made of a photo, as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Derivative {
+    /// `thumb` or `preview`.
+    pub size: String,
+    /// Its true type.
+    pub content_type: String,
+    /// Key in the store of derivatives.
+    pub blob_key: String,
+    /// Its bytes.
+    pub size_bytes: u64,
+    /// Its width in pixels.
+    pub width_px: u32,
+    /// Its height in pixels.
+    pub height_px: u32,
+    /// SHA-256 of its bytes.
+    pub sha256: [u8; 32],
+}
+
+/// Which store bytes lie in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// Photos as uploaded, or without their metadata.
+    Originals,
+    /// What processing made of them.
+    Derivatives,
+}
+
+impl Store {
+    /// The word in SQL.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Originals => "originals",
+            Self::Derivatives => "derivatives",
+        }
+    }
+}
+
+const DERIVATIVE_COLUMNS: &str = "size, content_type, blob_key, size_bytes, width_px, height_px, sha256";
+
+fn derivative_from(row: &Row<'_>) -> rusqlite::Result<Derivative> {
+    Ok(Derivative {
+        size: row.get(0)?,
+        content_type: row.get(1)?,
+        blob_key: row.get(2)?,
+        size_bytes: row.get(3)?,
+        width_px: row.get(4)?,
+        height_px: row.get(5)?,
+        sha256: row.get(6)?,
+    })
+}
+
+fn capture_of(task: &Task) -> Result<Uuid> {
+    task.capture_id.ok_or_else(|| Error::Conflict("the task names no capture".to_owned()))
+}
+
+/// The one place where processing takes effect.
+pub(crate) fn take_effect(
+    db: &Connection,
+    sinks: &[EventSink],
+    task: &Task,
+    processed: &Processed,
+    now: Timestamp,
+) -> Result<()> {
+    let id = capture_of(task)?;
+    // A dead letter run again may have been processed in part before: what it made then gives way.
+    doom_derivatives(db, id, now)?;
+    db.prepare_cached("DELETE FROM derivatives WHERE capture_id = ?")?.execute([id])?;
+    for derivative in &processed.derivatives {
+        db.prepare_cached(&format!(
+            "INSERT INTO derivatives (capture_id, {DERIVATIVE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        ))?
+        .execute(params![
+            id,
+            derivative.size,
+            derivative.content_type,
+            derivative.blob_key,
+            derivative.size_bytes,
+            derivative.width_px,
+            derivative.height_px,
+            derivative.sha256,
+        ])?;
+    }
+    // Bytes in use are never to be removed, whatever was thought of their key before.
+    db.prepare_cached(
+        "DELETE FROM doomed_blobs WHERE store = 'derivatives'
+         AND blob_key IN (SELECT blob_key FROM derivatives WHERE capture_id = ?)",
+    )?
+    .execute([id])?;
+    if let Some(blob) = &processed.replacement {
+        replace_original(db, id, blob, now)?;
+    }
+    db.prepare_cached(
+        "UPDATE captures SET processed_count = processed_count + 1, processed_at = ?2, upright_width_px = ?3,
+                             upright_height_px = ?4, taken_at = ?5, placeholder = ?6, sharpness = ?7, brightness = ?8,
+                             perceptual_hash = ?9, failure = NULL, quarantined_at = NULL WHERE id = ?1",
+    )?
+    .execute(params![
+        id,
+        now.as_microsecond(),
+        processed.width_px,
+        processed.height_px,
+        processed.taken_at,
+        processed.placeholder,
+        processed.sharpness,
+        processed.brightness,
+        processed.perceptual_hash.cast_signed(),
+    ])?;
+    compare_neighbours(db, id, processed.near_duplicate_bits_max)?;
+    let derivatives: Vec<_> = processed
+        .derivatives
+        .iter()
+        .map(|derivative| {
+            serde_json::json!({
+                "size": derivative.size,
+                "content_type": derivative.content_type,
+                "width_px": derivative.width_px,
+                "height_px": derivative.height_px,
+                "size_bytes": derivative.size_bytes,
+            })
+        })
+        .collect();
+    let more = serde_json::json!({
+        "width_px": processed.width_px,
+        "height_px": processed.height_px,
+        "taken_at": processed.taken_at,
+        "sharpness": processed.sharpness,
+        "brightness": processed.brightness,
+        "near_duplicate_of": near_duplicate_of(db, id)?,
+        "derivatives": derivatives,
+    });
+    events::emit(db, sinks, EventKind::Processed, id, more, now)
+}
+
+fn replace_original(db: &Connection, id: Uuid, blob: &StoredBlob, now: Timestamp) -> Result<()> {
+    let (old, sha256): (String, [u8; 32]) = db
+        .prepare_cached("SELECT blob_key, sha256 FROM captures WHERE id = ?")?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if old == blob.key {
+        return Ok(());
+    }
+    doom(db, Store::Originals, &old, now)?;
+    db.prepare_cached(
+        "UPDATE captures SET blob_key = ?2, blob_format = ?3, size_bytes = ?4, sha256 = ?5,
+                             received_sha256 = coalesce(received_sha256, ?6) WHERE id = ?1",
+    )?
+    .execute(params![id, blob.key, blob.format, blob.size_bytes, blob.sha256, sha256])?;
+    Ok(())
+}
+
+/// Nothing can decode it here: the task is done, and says so.
+pub(crate) fn unsupported(
+    db: &Connection,
+    sinks: &[EventSink],
+    task: &Task,
+    reason: &str,
+    now: Timestamp,
+) -> Result<()> {
+    let id = capture_of(task)?;
+    db.prepare_cached(
+        "UPDATE captures SET processed_count = processed_count + 1, processed_at = ?2, failure = ?3 WHERE id = ?1",
+    )?
+    .execute(params![id, now.as_microsecond(), reason])?;
+    events::emit(
+        db,
+        sinks,
+        EventKind::Processed,
+        id,
+        serde_json::json!({ "unsupported": reason, "derivatives": [] }),
+        now,
+    )
+}
+
+/// The capture's photo is in quarantine from now on: kept, and not shown.
+pub(crate) fn failed(db: &Connection, sinks: &[EventSink], task: &Task, error: &str, now: Timestamp) -> Result<()> {
+    let id = capture_of(task)?;
+    let changed = db
+        .prepare_cached("UPDATE captures SET failure = ?2, quarantined_at = ?3 WHERE id = ?1")?
+        .execute(params![id, error, now.as_microsecond()])?;
+    if changed == 0 {
+        return Ok(());
+    }
+    events::emit(db, sinks, EventKind::Failed, id, serde_json::json!({ "error": error }), now)
+}
+
+/// Out of quarantine, for another run.
+pub(crate) fn begin_anew(db: &Connection, capture_id: Uuid) -> Result<()> {
+    let there = db
+        .prepare_cached("UPDATE captures SET failure = NULL, quarantined_at = NULL WHERE id = ?")?
+        .execute([capture_id])?;
+    if there == 0 {
+        return Err(Error::Conflict("the task's capture was deleted".to_owned()));
+    }
+    Ok(())
+}
+
+/// Frames of one session are compared in the order in which they were taken, whichever was processed first.
+fn compare_neighbours(db: &Connection, id: Uuid, bits_max: u32) -> Result<()> {
+    let previous: Option<Uuid> = neighbour(db, id, "<", "DESC")?;
+    compare(db, id, previous, bits_max)?;
+    if let Some(next) = neighbour(db, id, ">", "ASC")? {
+        compare(db, next, Some(id), bits_max)?;
+    }
+    Ok(())
+}
+
+fn neighbour(db: &Connection, id: Uuid, side: &str, order: &str) -> Result<Option<Uuid>> {
+    let mut statement = db.prepare_cached(&neighbour_sql(side, order))?;
+    Ok(statement.query_row([id], |row| row.get(0)).optional()?)
+}
+
+pub(crate) fn neighbour_sql(side: &str, order: &str) -> String {
+    format!(
+        "SELECT other.id FROM captures AS this JOIN captures AS other ON other.session_id = this.session_id
+         WHERE this.id = ? AND (other.received_at, other.id) {side} (this.received_at, this.id)
+         ORDER BY other.received_at {order}, other.id {order} LIMIT 1"
+    )
+}
+
+fn compare(db: &Connection, id: Uuid, previous: Option<Uuid>, bits_max: u32) -> Result<()> {
+    let hash = |id: Uuid| -> Result<Option<i64>> {
+        Ok(db.prepare_cached("SELECT perceptual_hash FROM captures WHERE id = ?")?.query_row([id], |row| row.get(0))?)
+    };
+    let near = match (hash(id)?, previous.map(hash).transpose()?.flatten()) {
+        (Some(this), Some(other)) => (this ^ other).count_ones() <= bits_max,
+        _ => false,
+    };
+    db.prepare_cached("UPDATE captures SET near_duplicate_of = ?2 WHERE id = ?1")?
+        .execute(params![id, previous.filter(|_| near)])?;
+    Ok(())
+}
+
+fn near_duplicate_of(db: &Connection, id: Uuid) -> Result<Option<Uuid>> {
+    Ok(db.prepare_cached("SELECT near_duplicate_of FROM captures WHERE id = ?")?.query_row([id], |row| row.get(0))?)
+}
+
+/// Notes bytes that are to be removed, because no row names them any more.
+pub(crate) fn doom(db: &Connection, store: Store, key: &str, now: Timestamp) -> Result<()> {
+    db.prepare_cached("INSERT OR IGNORE INTO doomed_blobs (store, blob_key, doomed_at) VALUES (?, ?, ?)")?
+        .execute(params![store.as_str(), key, now.as_microsecond()])?;
+    Ok(())
+}
+
+/// Notes a capture's derivatives as to be removed.
+pub(crate) fn doom_derivatives(db: &Connection, capture_id: Uuid, now: Timestamp) -> Result<()> {
+    db.prepare_cached(
+        "INSERT OR IGNORE INTO doomed_blobs (store, blob_key, doomed_at)
+         SELECT 'derivatives', blob_key, ?2 FROM derivatives WHERE capture_id = ?1",
+    )?
+    .execute(params![capture_id, now.as_microsecond()])?;
+    Ok(())
+}
+
+impl Records {
+    /// The pictures made of a capture's photo.
+    pub async fn derivatives(&self, capture_id: Uuid) -> Result<Vec<Derivative>> {
+        self.engine
+            .read(move |db| {
+                let mut statement = db.prepare_cached(&format!(
+                    "SELECT {DERIVATIVE_COLUMNS} FROM derivatives WHERE capture_id = ? ORDER BY size, content_type"
+                ))?;
+                Ok(statement.query_map([capture_id], derivative_from)?.collect::<rusqlite::Result<Vec<_>>>()?)
+            })
+            .await
+    }
+
+    /// The pictures made of each of these captures, in their order.
+    pub async fn derivatives_of(&self, capture_ids: Vec<Uuid>) -> Result<Vec<Vec<Derivative>>> {
+        self.engine
+            .read(move |db| {
+                let mut statement = db.prepare_cached(&format!(
+                    "SELECT {DERIVATIVE_COLUMNS} FROM derivatives WHERE capture_id = ? ORDER BY size, content_type"
+                ))?;
+                capture_ids
+                    .iter()
+                    .map(|id| Ok(statement.query_map([id], derivative_from)?.collect::<rusqlite::Result<Vec<_>>>()?))
+                    .collect()
+            })
+            .await
+    }
+
+    /// The keys of derivatives in use below a folder of their store.
+    pub async fn derivative_keys_in(&self, folder: String) -> Result<Vec<String>> {
+        self.engine
+            .read(move |db| {
+                // As in blob_keys_in.
+                let mut statement = db.prepare_cached(
+                    "SELECT blob_key FROM derivatives WHERE blob_key > ?1 || '/' AND blob_key < ?1 || '0'",
+                )?;
+                Ok(statement.query_map([folder], |row| row.get(0))?.collect::<rusqlite::Result<Vec<_>>>()?)
+            })
+            .await
+    }
+
+    /// Whether the task that processes this capture is being run under this fence.
+    pub async fn is_processing(&self, capture_id: Uuid, fence: i64) -> Result<bool> {
+        self.engine
+            .read(move |db| {
+                Ok(db
+                    .prepare_cached(
+                        "SELECT EXISTS (SELECT 1 FROM tasks
+                         WHERE capture_id = ? AND fence = ? AND kind = 'process' AND state = 'STARTED')",
+                    )?
+                    .query_row(params![capture_id, fence], |row| row.get(0))?)
+            })
+            .await
+    }
+
+    /// Bytes that are still to be removed, those after `after` in their store.
+    pub async fn doomed_blobs(&self, store: Store, after: String, limit: usize) -> Result<Vec<String>> {
+        self.engine
+            .read(move |db| {
+                let mut statement = db.prepare_cached(
+                    "SELECT blob_key FROM doomed_blobs WHERE store = ? AND blob_key > ? ORDER BY blob_key LIMIT ?",
+                )?;
+                Ok(statement
+                    .query_map(params![store.as_str(), after, limit], |row| row.get(0))?
+                    .collect::<rusqlite::Result<Vec<_>>>()?)
+            })
+            .await
+    }
+
+    /// These bytes are gone.
+    pub async fn forget_doomed(&self, store: Store, keys: Vec<String>) -> Result<()> {
+        self.engine
+            .write(move |db| {
+                let mut statement = db.prepare_cached("DELETE FROM doomed_blobs WHERE store = ? AND blob_key = ?")?;
+                for key in keys {
+                    statement.execute(params![store.as_str(), key])?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// How often processing took effect, in all: the number of captures processed, where each was processed once.
+    pub async fn count_effects(&self) -> Result<u64> {
+        self.engine
+            .read(
+                |db| Ok(db.query_row("SELECT coalesce(sum(processed_count), 0) FROM captures", [], |row| row.get(0))?),
+            )
+            .await
+    }
+
+    /// Derivatives by capture and size, those after the given one: all of them in steps, for checks.
+    pub async fn derivatives_by_key(&self, after: String, limit: usize) -> Result<Vec<(Uuid, Derivative)>> {
+        self.engine
+            .read(move |db| {
+                let mut statement = db.prepare_cached(&format!(
+                    "SELECT {DERIVATIVE_COLUMNS}, capture_id FROM derivatives WHERE blob_key > ? ORDER BY blob_key LIMIT ?"
+                ))?;
+                Ok(statement
+                    .query_map(params![after, limit], |row| Ok((row.get(7)?, derivative_from(row)?)))?
+                    .collect::<rusqlite::Result<Vec<_>>>()?)
+            })
+            .await
+    }
+
+    /// A derivative is lost or damaged: its capture is processed once more, whether or not its task is still known.
+    /// What there is stays until then.
+    pub async fn rederive(&self, capture_id: Uuid, now: Timestamp) -> Result<()> {
+        self.change_tasks(move |db| tasks::process_again(db, capture_id, now)).await
+    }
+}
