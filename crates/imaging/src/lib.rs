@@ -1,19 +1,22 @@
-//! What a photo is, told by its bytes, and whether it is all there.
+//! What a photo is, told by its bytes, whether it is all there, and what is shown of it.
 //!
 //! **Owns** the four formats Filmgate takes (JPEG, PNG, WebP, HEIC) as far as their containers go: markers, chunks and
 //! boxes. [`sniff`] names the format from the first bytes; [`inspect`] walks the whole photo and either answers its
-//! [`Structure`] or names the [`Defect`] in words a person can act on.
+//! [`Structure`] or names the [`Defect`] in words a person can act on. And, apart from that, the way from a photo to
+//! its derivatives and signs ([`develop`]) and to a copy without metadata ([`strip`]).
 //!
 //! **Promises**
 //! - A file name or a declared content type never counts, the bytes alone do.
 //! - A photo that was cut short is refused. JPEG, PNG and WebP must reach their own end, in HEIC every stored item must
 //!   lie inside the file. Bytes *after* that end are accepted: phones append depth maps, videos and second pictures.
-//! - No input panics or overflows. Memory is one buffer of 32 KiB, time is linear in the length of the source, and a
-//!   budget ([`Limits`]) ends the walk as soon as it is passed: pixels from the header, before anything behind it.
-//! - No decoding: compressed data is passed over, never expanded.
+//! - No input panics or overflows. [`inspect`] takes one buffer of 32 KiB and time linear in the length of the source;
+//!   a budget ([`Limits`]) ends the walk as soon as it is passed: pixels from the header, before anything behind it.
+//! - [`inspect`] and [`strip`] do not decode: compressed data is passed over, never expanded. An accepted photo may
+//!   still not decode; [`develop`], [`thumbnail`] and [`verify`] find out. These are for a process of its own, under a
+//!   limit by [`memory_bytes`]: decoders are where hostile photos do their work.
+//! - No file system and no network: it reads what it is handed.
 //!
-//! **Leaves to others** decoding and whatever only decoding tells (an accepted photo may still not decode), Exif and
-//! other metadata, names, where the bytes live. It knows no file system and no network: it reads what it is handed.
+//! **Leaves to others** processes and their limits, names, where the bytes live.
 //!
 //! Formats are as written in ITU-T T.81 (JPEG), Portable Network Graphics (PNG) Specification, Third Edition, RFC 9649
 //! (WebP), ISO/IEC 23008-12 and ISO/IEC 14496-12 (HEIC).
@@ -21,6 +24,7 @@
 //! A fuzz target is one line: `let _ = inspect(std::io::Cursor::new(data), &Limits::default());`
 
 mod defect;
+mod develop;
 mod heic;
 mod jpeg;
 mod png;
@@ -32,6 +36,9 @@ mod webp;
 use std::io::{Read, Seek};
 
 pub use defect::Defect;
+pub use develop::{
+    Derivative, DerivativeSize, DevelopError, Developed, Recipe, develop, memory_bytes, strip, thumbnail, verify,
+};
 use source::Source;
 
 /// As many leading bytes as [`sniff`] ever looks at; handing it fewer may hide a HEIC whose brand stands late.

@@ -3,7 +3,7 @@
 use std::io::{Read, Result, Seek, SeekFrom};
 
 use super::{check, check_within, describe};
-use crate::{Limits, inspect};
+use crate::{DevelopError, ImageType, Limits, Recipe, develop, inspect, memory_bytes, strip, verify};
 
 fn boxed(kind: &[u8], content: &[u8]) -> Vec<u8> {
     let length = u32::try_from(content.len() + 8).unwrap();
@@ -258,4 +258,16 @@ fn boxes_beyond_four_gigabytes_are_passed_over_unread() {
         assert!(outcome.starts_with(expect), "{outcome}");
         assert!(source.read_bytes <= 64 * 1024, "{} bytes read", source.read_bytes);
     }
+}
+
+#[test]
+fn none_is_developed_in_this_version() {
+    let unsupported = Err(DevelopError::Unsupported(ImageType::Heic));
+    let recipe = Recipe::default();
+    assert_eq!(develop(&photo(), &recipe).map(drop), unsupported);
+    assert_eq!(verify(&photo(), &recipe), unsupported);
+    assert_eq!(memory_bytes(&photo(), &recipe).map(drop), unsupported);
+    assert_eq!(strip(&photo()).map(drop), unsupported);
+    // A defect is told all the same.
+    assert!(matches!(verify(&photo()[..90], &recipe), Err(DevelopError::Structure(_))));
 }
