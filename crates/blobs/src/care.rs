@@ -63,8 +63,8 @@ impl Folder {
         Ok(blobs)
     }
 
-    pub(crate) fn clear_staging(&self) -> Result<usize> {
-        remove_files(&self.root.join(STAGING), Duration::ZERO)
+    pub(crate) fn clear_staging(&self, age: Duration) -> Result<usize> {
+        remove_files(&self.root.join(STAGING), age)
     }
 
     pub(crate) fn clear_quarantine(&self, age: Duration) -> Result<usize> {

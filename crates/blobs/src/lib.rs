@@ -208,10 +208,11 @@ impl Blobs {
         self.pool.run_always(move || folder.list(&time_folder)).await
     }
 
-    /// Removes staging files of an earlier run; how many there were. Only the owner of the folder may call it.
-    pub async fn clear_staging(&self) -> Result<usize> {
+    /// Removes staging files that have not changed for longer than `age`; how many. Of no age: only the owner of the
+    /// folder may, before it stages anything.
+    pub async fn clear_staging(&self, age: std::time::Duration) -> Result<usize> {
         let folder = self.folder.clone();
-        self.pool.run_always(move || folder.clear_staging()).await
+        self.pool.run_always(move || folder.clear_staging(age)).await
     }
 
     /// Moves a blob aside into `.quarantine`, durably, keeping its bytes.

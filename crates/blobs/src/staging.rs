@@ -28,6 +28,7 @@ pub struct Staging {
 
 /// What a blob is once all of it is there, with its staging file. Dropped, it leaves nothing.
 pub struct StagedBlob {
+    pool: DiskPool,
     spill: Spill,
     /// Bytes taken in.
     pub size_bytes: u64,
@@ -83,6 +84,7 @@ impl Staging {
     {
         let mut spill = self.spill.take().ok_or_else(interrupted)?;
         let buffer = std::mem::take(&mut self.buffer);
+        let pool = self.pool.clone();
         self.pool
             .run(move || {
                 spill.append(&buffer)?;
@@ -91,7 +93,7 @@ impl Staging {
                 file.seek(SeekFrom::Start(0))?;
                 let seen = look(&file);
                 spill.file.keep(file);
-                Ok((StagedBlob { spill, size_bytes, sha256 }, seen))
+                Ok((StagedBlob { pool, spill, size_bytes, sha256 }, seen))
             })
             .await
     }
@@ -188,6 +190,20 @@ impl Drop for StagingFile {
 }
 
 impl StagedBlob {
+    /// The whole blob, read back on the disk pool: for a look at it before it is published.
+    pub async fn read(mut self) -> Result<(Self, Vec<u8>)> {
+        let pool = self.pool.clone();
+        pool.run(move || {
+            let mut file = self.spill.file.reopen()?;
+            file.seek(SeekFrom::Start(0))?;
+            let mut bytes = Vec::with_capacity(usize::try_from(self.size_bytes).unwrap_or(0));
+            file.read_to_end(&mut bytes)?;
+            self.spill.file.keep(file);
+            Ok((self, bytes))
+        })
+        .await
+    }
+
     /// Makes the file's bytes durable where they are.
     pub(crate) fn fsync(&mut self, durable: bool) -> Result<()> {
         let mut file = self.spill.file.reopen()?;

@@ -2,10 +2,11 @@
 
 use std::fs::File;
 
-use records::Capture;
+use records::{Capture, Derivative, Store};
 use uuid::Uuid;
 
 use crate::Intake;
+use crate::fsck::STEP;
 
 /// Why a stored photo cannot be shown.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,28 @@ impl Intake {
             }
             Err(error) => {
                 tracing::error!(capture_id = %capture.id, %error, "a stored photo cannot be read");
+                Err(FileRefusal::Store(error))
+            }
+        }
+    }
+
+    /// Opens a picture made of a photo, its bytes checked as those of a photo are.
+    ///
+    /// # Errors
+    /// As [`Intake::open_photo`].
+    pub async fn open_derivative(
+        &self,
+        capture: &Capture,
+        derivative: &Derivative,
+    ) -> Result<(File, u64), FileRefusal> {
+        match self.derivatives.open_verified(derivative.blob_key.clone(), derivative.sha256).await {
+            Ok(opened) => Ok(opened),
+            Err(blobs::Error::Damaged) => {
+                tracing::error!(capture_id = %capture.id, "a derivative is damaged; it is not served. Run filmgate fsck --deep --repair");
+                Err(FileRefusal::Damaged)
+            }
+            Err(error) => {
+                tracing::error!(capture_id = %capture.id, %error, "a derivative cannot be read");
                 Err(FileRefusal::Store(error))
             }
         }
@@ -66,6 +89,35 @@ impl Intake {
                 tracing::error!(capture_id = %capture.id, %error, "the bytes of a deleted capture are still there");
             }
         }
+        self.tidy().await;
+    }
+
+    /// Removes bytes that the catalog has given up, as far as that can be done now.
+    pub async fn tidy(&self) {
+        if let Err(error) = self.remove_doomed().await {
+            tracing::error!(%error, "bytes that should be gone are still there; the next sweep goes on");
+        }
+    }
+
+    /// Removes the bytes that the catalog has given up: of deleted captures, and of originals that were replaced.
+    pub(crate) async fn remove_doomed(&self) -> Result<(), crate::fsck::FsckError> {
+        for (store, blobs) in [(Store::Derivatives, &self.derivatives), (Store::Originals, &self.blobs)] {
+            let mut after = String::new();
+            loop {
+                let keys = self.records.doomed_blobs(store, after, STEP).await?;
+                let Some(last) = keys.last() else { break };
+                after = last.clone();
+                let mut gone = Vec::with_capacity(keys.len());
+                for key in keys {
+                    match blobs.delete(key.clone()).await {
+                        Ok(()) => gone.push(key),
+                        Err(error) => tracing::error!(%error, key, "bytes that should be gone are still there"),
+                    }
+                }
+                self.records.forget_doomed(store, gone).await?;
+            }
+        }
+        Ok(())
     }
 }
 

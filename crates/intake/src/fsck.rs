@@ -40,6 +40,12 @@ pub struct FsckReport {
     pub files_without_capture: Vec<String>,
     /// Files of deleted captures.
     pub files_of_deleted_captures: Vec<String>,
+    /// Derivatives looked at.
+    pub derivatives_checked: u64,
+    /// Captures with a derivative that is missing or (with `deep`) damaged: `repair` has them processed again.
+    pub captures_of_lost_derivatives: Vec<Uuid>,
+    /// Derivatives that no row names.
+    pub derivatives_without_capture: Vec<String>,
     /// What the catalog's own check says.
     pub catalog_problems: Vec<String>,
     /// What `repair` set aside or removed.
@@ -54,6 +60,8 @@ impl FsckReport {
             && self.captures_damaged.is_empty()
             && self.files_without_capture.is_empty()
             && self.files_of_deleted_captures.is_empty()
+            && self.captures_of_lost_derivatives.is_empty()
+            && self.derivatives_without_capture.is_empty()
             && self.catalog_problems.is_empty()
     }
 }
@@ -81,6 +89,7 @@ impl Intake {
             report.files_without_capture.extend(orphans.unknown);
             report.files_of_deleted_captures.extend(orphans.buried);
         }
+        self.check_derivatives(options, &mut report).await?;
         if options.repair {
             report.repaired += self.set_aside(&report.files_without_capture, &report.files_of_deleted_captures).await?;
         }
@@ -117,6 +126,48 @@ impl Intake {
             }
             progress(report.captures_checked);
         }
+    }
+
+    async fn check_derivatives(&self, options: FsckOptions, report: &mut FsckReport) -> Result<(), FsckError> {
+        let mut after = String::new();
+        loop {
+            let derivatives = self.records.derivatives_by_key(after, STEP).await?;
+            let Some((_, last)) = derivatives.last() else { break };
+            after = last.blob_key.clone();
+            for (capture_id, derivative) in derivatives {
+                report.derivatives_checked += 1;
+                let intact = match self.derivatives.look(derivative.blob_key.clone(), options.deep).await {
+                    Ok(found) => {
+                        found.size_bytes == derivative.size_bytes
+                            && found.sha256.is_none_or(|sha256| sha256 == derivative.sha256)
+                    }
+                    Err(blobs::Error::NotFound | blobs::Error::BadKey(_)) => false,
+                    Err(error) => return Err(error.into()),
+                };
+                // Deleted or made anew while we looked is no fault.
+                let is_current = |rows: Vec<records::Derivative>| rows.contains(&derivative);
+                if intact || !is_current(self.records.derivatives(capture_id).await?) {
+                    continue;
+                }
+                if !report.captures_of_lost_derivatives.contains(&capture_id) {
+                    report.captures_of_lost_derivatives.push(capture_id);
+                    if options.repair {
+                        self.records.rederive(capture_id, (self.clock)()).await?;
+                        report.repaired += 1;
+                    }
+                }
+            }
+        }
+        for folder in self.derivatives.time_folders().await? {
+            for key in self.unrecorded_in(folder).await? {
+                if options.repair {
+                    self.derivatives.delete(key.clone()).await?;
+                    report.repaired += 1;
+                }
+                report.derivatives_without_capture.push(key);
+            }
+        }
+        Ok(())
     }
 
     async fn check_row(&self, capture: &Capture, deep: bool) -> Result<Option<Fault>, FsckError> {
@@ -165,10 +216,19 @@ impl Intake {
     ) -> Result<Orphans, FsckError> {
         // Files first, rows second: a photo recorded in between has its row by then.
         let files = self.blobs.list(folder.clone()).await?;
+        let mut being_made = HashSet::new();
+        for file in &files {
+            if self.is_being_made(&file.key).await? {
+                being_made.insert(file.key.clone());
+            }
+        }
         let known: HashSet<String> = self.records.blob_keys_in(folder).await?.into_iter().collect();
         *checked += files.len() as u64;
         let mut orphans = Orphans::default();
-        for file in files.into_iter().filter(|file| !known.contains(&file.key) && file.age >= age_min) {
+        let orphaned = |file: &blobs::ListedBlob| {
+            !known.contains(&file.key) && !being_made.contains(&file.key) && file.age >= age_min
+        };
+        for file in files.into_iter().filter(orphaned) {
             if self.records.blob_is_buried(file.key.clone()).await? {
                 orphans.buried.push(file.key);
             } else {

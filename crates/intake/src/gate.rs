@@ -43,6 +43,14 @@ impl Trigger {
             Self::Other(text) => text,
         }
     }
+
+    /// Frames of an event are processed before those of the timer: somebody may be waiting to see them.
+    pub(crate) fn task_priority(&self) -> u32 {
+        match self {
+            Self::ButtonClick | Self::MessageSend | Self::QuestionStart | Self::Manual => 0,
+            Self::Interval | Self::Other(_) => 1,
+        }
+    }
 }
 
 /// Settings that count: inactive ones are as good as none.

@@ -17,6 +17,7 @@ mod fsck;
 mod gate;
 mod keys;
 mod metadata;
+mod process;
 mod publish;
 mod receive;
 mod refusal;
@@ -25,15 +26,18 @@ mod sweep;
 use std::sync::Arc;
 
 use blobs::Blobs;
+use decoder::Decoder;
 use jiff::Timestamp;
 use records::Records;
+use tokio::sync::Semaphore;
 
 pub use delete::FileRefusal;
 pub use fsck::{FsckOptions, FsckReport};
 pub use gate::Trigger;
+pub use process::ProcessOutcome;
 pub use receive::{BodyError, FormKind, Receipt, Skipped, StoredCapture, Upload, Uploader, contract_time};
 pub use refusal::{ERROR_CODES, Refusal};
-pub use sweep::{Recovered, Swept};
+pub use sweep::{Keep, Recovered, Swept};
 
 /// Tells the time. Passed in, so that tests can say what time it is.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -65,11 +69,68 @@ pub struct Limits {
     pub image: imaging::Limits,
 }
 
+/// What of a photo is checked before its upload is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// Its structure.
+    Structure,
+    /// Also that it can be decoded.
+    Decode,
+}
+
+/// What becomes of an original once it is processed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Original {
+    /// It stays as it was received.
+    Keep,
+    /// One without metadata takes its place.
+    Strip,
+}
+
+/// What a deployment chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// What is checked before the answer.
+    pub verify: Verify,
+    /// What becomes of originals.
+    pub original: Original,
+    /// Most differing bits of a near-duplicate's perceptual hash.
+    pub near_duplicate_bits_max: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { verify: Verify::Structure, original: Original::Keep, near_duplicate_bits_max: 6 }
+    }
+}
+
+/// Photos read back for a decode before their answer, at once.
+const VERIFYING_MAX: usize = 8;
+
+/// What intake works with.
+#[derive(Clone)]
+pub struct Rooms {
+    /// The rows.
+    pub records: Records,
+    /// The photos.
+    pub blobs: Blobs,
+    /// What processing makes of them.
+    pub derivatives: Blobs,
+    /// Who decodes.
+    pub decoder: Decoder,
+    /// The time.
+    pub clock: Clock,
+}
+
 /// The way in, open. Cheap to clone.
 #[derive(Clone)]
 pub struct Intake {
     records: Records,
     blobs: Blobs,
+    derivatives: Blobs,
+    decoder: Decoder,
+    options: Options,
+    verifying: Arc<Semaphore>,
     limits: Arc<Limits>,
     clock: Clock,
     admission: admission::Admission,
@@ -78,12 +139,17 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Opens the way in, over a catalog and a store.
-    pub fn new(records: Records, blobs: Blobs, limits: Limits, clock: Clock) -> Self {
+    /// Opens the way in.
+    pub fn new(rooms: Rooms, limits: Limits, options: Options) -> Self {
+        let Rooms { records, blobs, derivatives, decoder, clock } = rooms;
         let limits = Arc::new(limits);
         Self {
             records,
             blobs,
+            derivatives,
+            decoder,
+            options,
+            verifying: Arc::new(Semaphore::new(VERIFYING_MAX)),
             admission: admission::Admission::new(limits.clone()),
             limits,
             clock,

@@ -4,8 +4,7 @@
 use blobs::{PublishedBlob, StagedBlob};
 use imaging::Structure;
 use jiff::Timestamp;
-use records::{IdempotencyRecord, NewCapture, Recorded, Recording, RecordingError, SessionGate, StoredBlob};
-use uuid::{NoContext, Uuid};
+use records::{IdempotencyRecord, NewCapture, Recorded, Recording, RecordingError, SessionGate, StoredBlob, uuid_at};
 
 use crate::metadata::Metadata;
 use crate::receive::{Receipt, Skipped, StoredCapture, Upload, contract_time, may_use, takes};
@@ -58,7 +57,7 @@ pub(crate) async fn settle(
     idempotency: Option<(String, [u8; 32])>,
 ) -> Result<Receipt, Refusal> {
     if admitted.is_empty() && idempotency.is_none() {
-        return Ok(Receipt { captures: Vec::new(), skipped, replayed: false });
+        return Ok(Receipt { captures: Vec::new(), skipped, task_ids: Vec::new(), replayed: false });
     }
     let mut captures = publish(intake, admitted).await?;
     let outcome = record(intake, upload, gate, &mut captures, skipped, idempotency).await;
@@ -105,6 +104,7 @@ async fn publish(intake: &Intake, admitted: Vec<StagedCapture>) -> Result<Vec<Pu
         let row = NewCapture {
             id,
             task_id: uuid_at(received_at),
+            task_priority: metadata.trigger.task_priority(),
             filename,
             blob: StoredBlob {
                 key: blob_key.clone(),
@@ -144,6 +144,7 @@ async fn record(
         let receipt = Receipt {
             captures: captures.iter().map(|capture| answer_of(&capture.row)).collect(),
             skipped: skipped.clone(),
+            task_ids: captures.iter().map(|capture| capture.row.task_id).collect(),
             replayed: false,
         };
         let key = idempotency.as_ref().map(|(key, digest)| -> Result<_, Refusal> {
@@ -225,11 +226,4 @@ fn answer_of(row: &NewCapture) -> StoredCapture {
         timestamp: contract_time(row.received_at),
         sha256: hex::encode(row.blob.sha256),
     }
-}
-
-/// A `UUIDv7` of this moment: ids sort by the time of what they name.
-fn uuid_at(time: Timestamp) -> Uuid {
-    let seconds = u64::try_from(time.as_second()).unwrap_or(0);
-    let nanos = u32::try_from(time.subsec_nanosecond()).unwrap_or(0);
-    Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, nanos))
 }

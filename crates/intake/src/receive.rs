@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::form::{Form, FormReader, metadata_name};
 use crate::metadata::Metadata;
 use crate::publish::{Answered, StagedCapture, settle};
-use crate::{Intake, Refusal, gate, keys};
+use crate::{Intake, Refusal, Verify, gate, keys};
 
 /// Who uploads.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +74,9 @@ pub struct Receipt {
     pub captures: Vec<StoredCapture>,
     /// What was not wanted.
     pub skipped: Vec<Skipped>,
+    /// The tasks that process the captures, in the same order. Empty in answers kept by a version without them.
+    #[serde(default)]
+    pub task_ids: Vec<Uuid>,
     /// This is the answer of an earlier request with the same idempotency key.
     #[serde(skip)]
     pub replayed: bool,
@@ -183,7 +186,10 @@ impl Intake {
         }
         let gate = form.gate.take().ok_or(Refusal::SessionIdRequired)?;
         let digest = form.digest;
-        let (admitted, skipped) = self.gate_again(&upload, &gate, form)?;
+        let (mut admitted, skipped) = self.gate_again(&upload, &gate, form)?;
+        if self.options.verify == Verify::Decode {
+            admitted = self.decode_all(admitted).await?;
+        }
         let idempotency = key.map(|key| (key, digest));
         let intake = self.clone();
         // From here on the client may leave: what was received whole is settled in a task of its own, so that bytes

@@ -40,6 +40,10 @@ pub enum Refusal {
     DuplicateCapture(String),
     #[error("'{key}': {defect}")]
     BadImage { key: String, defect: imaging::Defect },
+    #[error("'{key}': {reason}")]
+    Undecodable { key: String, reason: String },
+    #[error("The photo could not be decoded just now; try again shortly")]
+    Undecided,
     #[error("The Idempotency-Key is not 1 to 255 visible ASCII characters")]
     BadIdempotencyKey,
     #[error("This Idempotency-Key was used for another request; use a new key for new photos")]
@@ -87,6 +91,8 @@ pub const ERROR_CODES: &[(&str, u16)] = &[
     ("image_too_many_pixels", 422),
     ("image_too_many_scans", 422),
     ("image_too_many_frames", 422),
+    ("image_undecodable", 422),
+    ("decoder_unavailable", 503),
     ("bad_idempotency_key", 400),
     ("idempotency_key_reused", 422),
     ("idempotency_key_in_progress", 409),
@@ -122,6 +128,8 @@ impl Refusal {
             Self::DuplicateCapture(_) => "duplicate_capture",
             Self::BadImage { defect: imaging::Defect::Io(_), .. } | Self::Internal(_) => "internal",
             Self::BadImage { defect, .. } => defect.code(),
+            Self::Undecodable { .. } => "image_undecodable",
+            Self::Undecided => "decoder_unavailable",
             Self::BadIdempotencyKey => "bad_idempotency_key",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::IdempotencyKeyInProgress => "idempotency_key_in_progress",

@@ -1,14 +1,20 @@
 //! What is put in order at the start, and from time to time.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
 
 use crate::Intake;
 use crate::fsck::{FsckError, Orphans, STEP};
 
 /// Time folders that recovery looks at: a crash leaves photos without a row only in the newest.
 const RECOVERY_FOLDERS: usize = 120;
+
+/// A worker beside the server may be writing a staging file of derivatives just now; one that has not changed for so
+/// long is nobody's.
+const STAGING_AGE: Duration = Duration::from_secs(6 * 3600);
 
 /// What recovery found.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,6 +23,17 @@ pub struct Recovered {
     pub staging_files: usize,
     /// Photos that were published and not recorded, so never answered: set aside.
     pub files_quarantined: u64,
+}
+
+/// For how long things are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// Tombstones and idempotency keys.
+    pub idempotency: Duration,
+    /// Files in quarantine.
+    pub quarantine: Duration,
+    /// Tasks that are done.
+    pub tasks: Duration,
 }
 
 /// What a sweep removed.
@@ -28,6 +45,10 @@ pub struct Swept {
     pub tombstones: usize,
     /// Idempotency keys past their time.
     pub idempotency_keys: usize,
+    /// Derivatives that a worker published and never recorded.
+    pub derivatives: usize,
+    /// Tasks that were done long ago.
+    pub tasks: usize,
     /// Files past their time in quarantine.
     pub quarantined_files: usize,
 }
@@ -38,7 +59,8 @@ impl Intake {
     /// # Errors
     /// Where the catalog or the store cannot be read.
     pub async fn recover(&self) -> Result<Recovered, FsckError> {
-        let staging_files = self.blobs.clear_staging().await?;
+        let staging_files = self.blobs.clear_staging(Duration::ZERO).await?;
+        self.derivatives.clear_staging(STAGING_AGE).await?;
         let folders = self.blobs.time_folders().await?;
         let mut orphans = Orphans::default();
         for folder in folders.iter().rev().take(RECOVERY_FOLDERS) {
@@ -50,6 +72,8 @@ impl Intake {
         // Wherever they lie: a photo may be years old when it is deleted. What fails was logged, and is no reason not
         // to start.
         self.finish_deletions(None).await?;
+        self.remove_doomed().await?;
+        self.remove_unrecorded_derivatives(RECOVERY_FOLDERS).await?;
         Ok(Recovered { staging_files, files_quarantined })
     }
 
@@ -57,21 +81,63 @@ impl Intake {
     ///
     /// # Errors
     /// Where the catalog or the store fails; the next sweep goes on.
-    pub async fn sweep(&self, idempotency_keep: Duration, quarantine_keep: Duration) -> Result<Swept, FsckError> {
+    pub async fn sweep(&self, keep: Keep) -> Result<Swept, FsckError> {
         let now = (self.clock)();
-        let before = now.checked_sub(SignedDuration::try_from(idempotency_keep)?)?;
+        let before = now.checked_sub(SignedDuration::try_from(keep.idempotency)?)?;
         // A tombstone is all that is known of bytes that should be gone.
         let failed = self.finish_deletions(Some(before)).await?;
         if failed > 0 {
             return Err(format!("{failed} photos of deleted captures cannot be removed; nothing is forgotten").into());
         }
         let (tombstones, idempotency_keys) = self.records.forget_before(before).await?;
+        self.remove_doomed().await?;
+        self.derivatives.clear_staging(STAGING_AGE).await?;
+        let derivatives = self.remove_unrecorded_derivatives(usize::MAX).await?;
+        let tasks = self.records.forget_tasks(now.checked_sub(SignedDuration::try_from(keep.tasks)?)?).await?;
         Ok(Swept {
             sign_ins: self.records.forget_expired_sign_ins(now).await?,
             tombstones,
             idempotency_keys,
-            quarantined_files: self.blobs.clear_quarantine(quarantine_keep).await?,
+            derivatives,
+            tasks,
+            quarantined_files: self.blobs.clear_quarantine(keep.quarantine).await?,
         })
+    }
+
+    /// Removes what workers published and did not live to record, in the newest folders.
+    async fn remove_unrecorded_derivatives(&self, folders_max: usize) -> Result<usize, FsckError> {
+        let mut removed = 0;
+        for folder in self.derivatives.time_folders().await?.into_iter().rev().take(folders_max) {
+            for key in self.unrecorded_in(folder).await? {
+                self.derivatives.delete(key).await?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Derivatives of one time folder that no row names and none ever will.
+    pub(crate) async fn unrecorded_in(&self, folder: String) -> Result<Vec<String>, FsckError> {
+        let files = self.derivatives.list(folder.clone()).await?;
+        let mut unrecorded = Vec::new();
+        for file in files {
+            if !self.is_being_made(&file.key).await? {
+                unrecorded.push(file.key);
+            }
+        }
+        // Rows last: what was recorded in between has its row by then.
+        let known: HashSet<String> = self.records.derivative_keys_in(folder).await?.into_iter().collect();
+        unrecorded.retain(|key| !known.contains(key));
+        Ok(unrecorded)
+    }
+
+    /// Whether a worker that still holds its task published this, and may record it yet. Fences only go up, so what
+    /// is not held any more never will be.
+    pub(crate) async fn is_being_made(&self, key: &str) -> Result<bool, FsckError> {
+        match claim_in(key) {
+            Some((capture_id, fence)) => Ok(self.records.is_processing(capture_id, fence).await?),
+            None => Ok(false),
+        }
     }
 
     /// Deletes the bytes that a crash or a failing disk has kept though their capture was deleted; how many of them
@@ -94,4 +160,12 @@ impl Intake {
             }
         }
     }
+}
+
+/// The capture and the fence in the name of what a processing task made: `<capture>.<fence>.…`.
+fn claim_in(key: &str) -> Option<(Uuid, i64)> {
+    let mut parts = key.rsplit('/').next()?.split('.');
+    let (capture_id, fence) = (parts.next()?, parts.next()?);
+    parts.next()?;
+    Some((Uuid::try_parse(capture_id).ok()?, fence.parse().ok()?))
 }

@@ -48,7 +48,7 @@ async fn the_next_start_clears_what_was_staged() {
     let store = store();
     let staged = store.stage(b"photo").await;
     let next = Blobs::open(&store.root(), BlobsOptions::default()).unwrap();
-    assert_eq!(next.clear_staging().await.unwrap(), 1);
+    assert_eq!(next.clear_staging(std::time::Duration::ZERO).await.unwrap(), 1);
     let error = store.blobs.publish(vec![(staged, key("a.jpg"))]).await.unwrap_err();
     assert!(matches!(error, Error::NotFound), "{error}");
 }

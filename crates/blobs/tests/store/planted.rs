@@ -124,6 +124,6 @@ async fn strangers_are_left_alone() {
     assert_eq!(store.blobs.time_folders().await.unwrap(), [FOLDER]);
     let listed = store.blobs.list(FOLDER.to_owned()).await.unwrap();
     assert_eq!(listed.iter().map(|blob| &*blob.key).collect::<Vec<_>>(), [key("a.jpg")]);
-    assert_eq!(store.blobs.clear_staging().await.unwrap(), 0);
+    assert_eq!(store.blobs.clear_staging(std::time::Duration::ZERO).await.unwrap(), 0);
     assert_eq!(store.blobs.clear_quarantine(std::time::Duration::ZERO).await.unwrap(), 0);
 }

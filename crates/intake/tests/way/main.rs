@@ -4,6 +4,7 @@
 
 mod changing;
 mod check;
+mod derivatives;
 mod idempotency;
 mod leaving;
 mod limits;

@@ -3,11 +3,17 @@
 use std::fs;
 use std::time::Duration;
 
+use intake::Keep;
 use jiff::Timestamp;
 
 use crate::support::{ANNA, House, batch, house, keyed};
 
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
+
+/// Tasks that are done are none of these tests' concern.
+fn keep(idempotency: Duration, quarantine: Duration) -> Keep {
+    Keep { idempotency, quarantine, tasks: YEAR }
+}
 
 /// Files in quarantine.
 fn set_aside(house: &House) -> usize {
@@ -107,10 +113,10 @@ async fn the_sweep_forgets_what_is_past_its_time_and_no_bytes() {
     plant(&house, "2027-01-15/0800/orphan.jpg");
     house.blobs.quarantine("2027-01-15/0800/orphan.jpg".to_owned()).await.unwrap();
 
-    let swept = house.intake.sweep(YEAR * 100, YEAR).await.unwrap();
+    let swept = house.intake.sweep(keep(YEAR * 100, YEAR)).await.unwrap();
     assert_eq!((swept.tombstones, swept.idempotency_keys, swept.quarantined_files), (0, 0, 0));
     house.seconds.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let swept = house.intake.sweep(Duration::ZERO, Duration::ZERO).await.unwrap();
+    let swept = house.intake.sweep(keep(Duration::ZERO, Duration::ZERO)).await.unwrap();
     assert_eq!((swept.tombstones, swept.idempotency_keys, swept.quarantined_files), (1, 1, 1));
     house.holds(1).await;
 }
@@ -125,8 +131,8 @@ async fn a_tombstone_is_kept_while_its_bytes_cannot_be_removed() {
     // A folder in the photo's place: nothing that deletes a photo removes it.
     fs::create_dir(&path).unwrap();
     house.intake.recover().await.expect("no reason not to start");
-    house.intake.sweep(Duration::ZERO, YEAR).await.unwrap_err();
+    house.intake.sweep(keep(Duration::ZERO, YEAR)).await.unwrap_err();
     assert!(house.records.blob_is_buried(rows[0].blob.key.clone()).await.unwrap());
     fs::remove_dir(&path).unwrap();
-    assert_eq!(house.intake.sweep(Duration::ZERO, YEAR).await.unwrap().tombstones, 1);
+    assert_eq!(house.intake.sweep(keep(Duration::ZERO, YEAR)).await.unwrap().tombstones, 1);
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use blobs::{Blobs, BlobsOptions};
 use bytes::Bytes;
+use decoder::{Decoder, DecoderOptions, Recipe};
 use futures_util::{Stream, StreamExt, stream};
-use intake::{BodyError, FormKind, Intake, Limits, Receipt, Refusal, Upload, Uploader};
+use intake::{BodyError, FormKind, Intake, Limits, Options, Receipt, Refusal, Rooms, Upload, Uploader};
 use jiff::Timestamp;
 use records::{CatalogOptions, NewCameraSettings, RecordingMode, Records, Registered, SettingsChoice, Sync};
 use testkit::form::BOUNDARY;
@@ -24,6 +25,7 @@ pub struct House {
     pub intake: Intake,
     pub records: Records,
     pub blobs: Blobs,
+    pub derivatives: Blobs,
     pub session: Uuid,
     pub settings: Uuid,
     pub seconds: Arc<AtomicI64>,
@@ -67,8 +69,30 @@ pub async fn house_with(limits: Limits) -> House {
     let choice = SettingsChoice::Chosen(Some(settings));
     let registered = records.register_session(session, ANNA.user_id, choice, clock()).await.unwrap();
     assert!(matches!(registered, Registered::Created(_)));
-    let intake = Intake::new(records.clone(), blobs.clone(), limits, clock);
-    House { intake, records, blobs, session, settings, seconds, folder }
+    let options = BlobsOptions { durable: false, ..BlobsOptions::default() };
+    let derivatives = Blobs::open(&folder.path().join("blobs/.derivatives"), options).unwrap();
+    let rooms = Rooms {
+        records: records.clone(),
+        blobs: blobs.clone(),
+        derivatives: derivatives.clone(),
+        decoder: decoder(),
+        clock,
+    };
+    let intake = Intake::new(rooms, limits, Options::default());
+    House { intake, records, blobs, derivatives, session, settings, seconds, folder }
+}
+
+/// Nobody decodes here: that is tried at the socket, with the program itself.
+fn decoder() -> Decoder {
+    Decoder::new(DecoderOptions {
+        program: "/nonexistent".into(),
+        arguments: Vec::new(),
+        processes_max: 1,
+        memory_bytes_max: 1 << 30,
+        timeout: Duration::from_secs(1),
+        niceness: 0,
+        recipe: Recipe::default(),
+    })
 }
 
 /// Settings that want INTERVAL and nothing else.
