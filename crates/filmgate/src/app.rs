@@ -9,13 +9,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
 use blobs::{Blobs, BlobsOptions};
+use decoder::{Decoder, DecoderOptions, Recipe};
 use identity::{Identity, IdentityOptions};
 use intake::Intake;
 use jiff::Timestamp;
-use records::{CatalogOptions, Records};
+use records::{CatalogOptions, EventKind, EventSink, Records};
 
-use crate::config::{Config, Durability};
+use crate::config::{Config, Durability, Original, Verify};
 use crate::metrics::Metrics;
+
+/// Where derivatives lie, in the photo store: on the same disk, and no time folder of photos.
+const DERIVATIVES: &str = ".derivatives";
 
 /// Everything a handler or a command works with. Cheap to clone.
 #[derive(Clone)]
@@ -26,6 +30,8 @@ pub struct App {
     pub records: Records,
     /// The bytes.
     pub blobs: Blobs,
+    /// Who decodes.
+    pub decoder: Decoder,
     /// Who asks.
     pub identity: Identity,
     /// The way of a capture.
@@ -36,7 +42,7 @@ pub struct App {
 }
 
 /// The system's clock. The one place outside tests where time comes from.
-fn system_clock() -> Timestamp {
+pub(crate) fn system_clock() -> Timestamp {
     Timestamp::now()
 }
 
@@ -67,6 +73,7 @@ impl App {
                 sync: if durable { records::Sync::Durable } else { records::Sync::Relaxed },
                 read_connections: config.records.read_connections,
                 commit_batch_max: config.records.commit_batch_max,
+                event_sinks: event_sinks(&config),
             },
         )
         .with_context(|| format!("cannot open the catalog {}", catalog.display()))?;
@@ -75,13 +82,25 @@ impl App {
             fsync_parent(&catalog)?;
         }
         let identity = Identity::new(records.clone(), identity_options(&config), Arc::new(system_clock));
-        let intake = Intake::new(records.clone(), blobs.clone(), intake_limits(&config), Arc::new(system_clock));
+        let derivatives = Blobs::open(&root.join(DERIVATIVES), derivatives_options(&config, durable))
+            .with_context(|| format!("cannot open the store of derivatives in {}", root.display()))?;
+        let decoder = Decoder::new(decoder_options(&config));
+        let rooms = intake::Rooms {
+            records: records.clone(),
+            blobs: blobs.clone(),
+            derivatives,
+            decoder: decoder.clone(),
+            clock: Arc::new(system_clock),
+        };
+        let intake = Intake::new(rooms, intake_limits(&config), intake_options(&config));
         let metrics = Metrics::new(|registry| {
             records.register_metrics(registry);
             blobs.register_metrics(registry);
             intake.register_metrics(registry);
+            decoder.register_metrics(registry);
         });
-        Ok(Self { config: Arc::new(config), records, blobs, identity, intake, metrics, draining: Arc::default() })
+        let config = Arc::new(config);
+        Ok(Self { config, records, blobs, decoder, identity, intake, metrics, draining: Arc::default() })
     }
 
     /// The time.
@@ -128,6 +147,82 @@ fn blobs_options(config: &Config, durable: bool) -> BlobsOptions {
     }
 }
 
+/// Decoding waits for the disk like everybody, and must not keep an upload waiting for it.
+fn derivatives_options(config: &Config, durable: bool) -> BlobsOptions {
+    BlobsOptions {
+        durable,
+        disk_workers: config.processing.workers.clamp(1, config.ingest.disk_workers),
+        free_bytes_min: config.ingest.free_bytes_min,
+        ..BlobsOptions::default()
+    }
+}
+
+fn decoder_options(config: &Config) -> DecoderOptions {
+    let processing = &config.processing;
+    DecoderOptions {
+        // This very program, also after a new version was put in its place.
+        program: "/proc/self/exe".into(),
+        arguments: vec![crate::cli::DECODER_COMMAND.to_owned()],
+        // Also where workers run apart: with ingest.verify = "decode" the server decodes too.
+        processes_max: processing.workers.max(1),
+        memory_bytes_max: processing.decode_memory_bytes_max,
+        timeout: processing.decode_timeout(),
+        niceness: i32::try_from(processing.niceness).unwrap_or(19),
+        recipe: recipe(config),
+    }
+}
+
+fn recipe(config: &Config) -> Recipe {
+    let processing = &config.processing;
+    let quality = |quality: u32| u8::try_from(quality.min(100)).unwrap_or(100);
+    let types = [imaging::ImageType::Jpeg, imaging::ImageType::WebP];
+    let named = |kind: imaging::ImageType| kind.content_type().trim_start_matches("image/").to_owned();
+    Recipe {
+        limits: image_limits(config),
+        thumb_px: processing.thumb_px,
+        preview_px: processing.preview_px,
+        jpeg_quality: quality(processing.jpeg_quality),
+        webp_quality: quality(processing.webp_quality),
+        formats: types.into_iter().filter(|kind| processing.formats.contains(&named(*kind))).collect(),
+    }
+}
+
+/// The names of sinks, in the catalog and in the configuration.
+pub const WEBHOOK: &str = "webhook";
+/// As above.
+pub const CELERY: &str = "celery";
+
+fn event_sinks(config: &Config) -> Vec<EventSink> {
+    let kinds = |words: &[String]| words.iter().filter_map(|word| EventKind::parse(word)).collect();
+    let webhook = (!config.webhook.url.is_empty())
+        .then(|| EventSink { name: WEBHOOK.to_owned(), kinds: kinds(&config.webhook.events) });
+    let celery = (!config.celery.broker_url.is_empty())
+        .then(|| EventSink { name: CELERY.to_owned(), kinds: kinds(&config.celery.events) });
+    webhook.into_iter().chain(celery).collect()
+}
+
+fn intake_options(config: &Config) -> intake::Options {
+    intake::Options {
+        verify: match config.ingest.verify {
+            Verify::Structure => intake::Verify::Structure,
+            Verify::Decode => intake::Verify::Decode,
+        },
+        original: match config.processing.original {
+            Original::Keep => intake::Original::Keep,
+            Original::Strip => intake::Original::Strip,
+        },
+        near_duplicate_bits_max: config.processing.near_duplicate_bits_max,
+    }
+}
+
+fn image_limits(config: &Config) -> imaging::Limits {
+    imaging::Limits {
+        pixels_max: config.ingest.image_pixels_max,
+        scans_max: config.ingest.image_scans_max,
+        frames_max: config.ingest.image_frames_max,
+    }
+}
+
 fn identity_options(config: &Config) -> IdentityOptions {
     IdentityOptions {
         sign_in_duration: config.identity.sign_in_lifetime(),
@@ -151,11 +246,7 @@ fn intake_limits(config: &Config) -> intake::Limits {
         uploads_in_flight_per_user_max: ingest.uploads_in_flight_per_user_max,
         bytes_in_flight_max: ingest.bytes_in_flight_max,
         bytes_in_flight_per_user_max: ingest.bytes_in_flight_per_user_max,
-        image: imaging::Limits {
-            pixels_max: ingest.image_pixels_max,
-            scans_max: ingest.image_scans_max,
-            frames_max: ingest.image_frames_max,
-        },
+        image: image_limits(config),
     }
 }
 

@@ -59,6 +59,14 @@ errors! {
     damaged = INTERNAL_SERVER_ERROR, "photo_damaged", "The stored photo is damaged and is not shown; tell the operator";
     /// Somebody else changed it in between.
     precondition_failed = PRECONDITION_FAILED, "precondition_failed", "It was changed in the meantime; read it again";
+    /// Pictures of a photo are asked for before there are any.
+    not_processed_yet = NOT_FOUND, "not_processed_yet", "The photo is stored and not processed yet; ask again in a moment";
+    /// The range lies behind the photo's end.
+    range_not_satisfiable = RANGE_NOT_SATISFIABLE, "range_not_satisfiable", "The range lies behind the end; Content-Range says how many bytes there are";
+    /// The user follows tasks often enough.
+    too_many_streams = TOO_MANY_REQUESTS, "too_many_streams", "You follow tasks by as many streams as you may; close one, or try again shortly";
+    /// Everybody together does.
+    streams_full = SERVICE_UNAVAILABLE, "streams_full", "The server serves as many streams of events as it can; try again shortly";
     /// Wrong name or password.
     wrong_credentials = UNAUTHORIZED, "wrong_credentials", "Wrong username or password";
 }
@@ -74,6 +82,22 @@ impl Error {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", message)
     }
 
+    /// A photo that could not be decoded is kept, and not shown.
+    pub fn quarantined(reason: Option<&str>) -> Self {
+        let reason = reason.unwrap_or("nobody knows why");
+        let message = format!("The photo could not be processed and is kept aside: {reason}");
+        Self::new(StatusCode::CONFLICT, "photo_quarantined", message)
+    }
+
+    /// The photo is whole, and this picture of it is not made.
+    pub fn no_derivative(reason: Option<&str>) -> Self {
+        let message = match reason {
+            Some(reason) => format!("There are no smaller pictures of this photo: {reason}"),
+            None => "There is no picture of this size".to_owned(),
+        };
+        Self::new(StatusCode::NOT_FOUND, "no_derivative", message)
+    }
+
     /// Something broke that the caller cannot help; only the log hears what.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         let mut error = Self::new(StatusCode::INTERNAL_SERVER_ERROR, INTERNAL, "Internal error");
@@ -81,7 +105,9 @@ impl Error {
         error
     }
 
-    fn retry_in(mut self, seconds: u64) -> Self {
+    /// The same, to be tried again after this many seconds.
+    #[must_use]
+    pub fn retry_in(mut self, seconds: u64) -> Self {
         self.retry_after = Some(Duration::from_secs(seconds));
         self
     }

@@ -22,3 +22,4 @@ pub mod openapi;
 pub mod pages;
 pub mod router;
 pub mod routes;
+mod work;

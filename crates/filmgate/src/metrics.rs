@@ -1,6 +1,6 @@
 //! `/metrics`: what the HTTP side counts, and the registry that every room adds its own to.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
@@ -31,7 +31,7 @@ struct Refused {
 /// Every metric of the process.
 #[derive(Clone)]
 pub struct Metrics {
-    registry: Arc<Registry>,
+    registry: Arc<RwLock<Registry>>,
     answered: Family<Answered, Counter>,
     durations: Family<Route, Histogram>,
     refused: Family<Refused, Counter>,
@@ -53,7 +53,12 @@ impl Metrics {
         registry.register("refusals", "Requests refused, by reason", refused.clone());
         registry.register("disk_free_bytes", "Bytes free on the photo disk", free_bytes.clone());
         add(&mut registry);
-        Self { registry: Arc::new(registry), answered, durations, refused, free_bytes }
+        Self { registry: Arc::new(RwLock::new(registry)), answered, durations, refused, free_bytes }
+    }
+
+    /// Adds the metrics of what is opened later.
+    pub fn add(&self, add: impl FnOnce(&mut Registry)) {
+        add(&mut self.registry.write().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Counts an answer.
@@ -80,7 +85,8 @@ impl Metrics {
     pub fn encode(&self, free_bytes: Option<u64>) -> Result<String, std::fmt::Error> {
         self.free_bytes.set(free_bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)));
         let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        let registry = self.registry.read().unwrap_or_else(PoisonError::into_inner);
+        prometheus_client::encoding::text::encode(&mut text, &registry)?;
         Ok(text)
     }
 }

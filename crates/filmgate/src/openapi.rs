@@ -28,6 +28,7 @@ use utoipa::{Modify, OpenApi as _};
         (name = "Sessions", description = "Assessment sessions (administrators and the app's backend)"),
         (name = "Camera settings", description = "How photos are taken (administrators; the app's backend may read)"),
         (name = "Captures", description = "Stored photos (administrators)"),
+        (name = "Tasks", description = "The work after an upload (administrators; participants see what processes their own captures)"),
         (name = "Operation", description = "Health and metrics"),
     )
 )]

@@ -1,8 +1,8 @@
 //! Every route, on one page.
 
-use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
+use axum::{Extension, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -23,6 +23,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(r::file::file))
         .routes(routes!(r::link::link))
         .routes(routes!(r::cleanup::cleanup))
+        .routes(routes!(r::camera_task::camera_task))
         // Signing in.
         .routes(routes!(r::sign_in::sign_in, r::sign_in::who_am_i, r::sign_in::sign_out))
         .routes(routes!(r::my_sessions::my_sessions))
@@ -39,6 +40,12 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(r::camera_settings::show, r::camera_settings::change))
         .routes(routes!(r::captures::list))
         .routes(routes!(r::captures::show, r::captures::delete))
+        .routes(routes!(r::tasks::list))
+        .routes(routes!(r::tasks::retry_all))
+        .routes(routes!(r::task_events::follow))
+        .routes(routes!(r::tasks::show))
+        .routes(routes!(r::tasks::retry))
+        .routes(routes!(r::tasks::revoke))
         // Operation.
         .routes(routes!(r::health::livez))
         .routes(routes!(r::health::readyz))
@@ -61,6 +68,7 @@ pub fn router(app: App) -> Router {
     routes
         .fallback(async || Error::not_found())
         .method_not_allowed_fallback(async || Error::method_not_allowed())
+        .layer(Extension(r::task_events::Streams::default()))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(app.clone(), exit::exit))
         .with_state(app)

@@ -4,8 +4,10 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
+use records::TaskState;
 use serde::Serialize;
 
+use super::filesystem::Filesystem;
 use super::{Common, output};
 use crate::app::{App, connections_max};
 use crate::config::{Config, Durability};
@@ -51,7 +53,10 @@ pub(super) async fn run(args: DoctorArgs, common: &Common) -> anyhow::Result<Exi
     if config.data_dir.exists() {
         findings.push(filesystem(&config));
         if config.catalog_path().exists() {
-            findings.extend(disk(&App::open(config)?).await);
+            let app = App::open(config)?;
+            findings.extend(disk(&app).await);
+            findings.push(decoding(&app).await);
+            findings.extend(tasks(&app).await?);
         } else {
             findings.push(good("the data folder has no catalog yet: the first start makes it"));
         }
@@ -144,29 +149,57 @@ fn reachability(config: &Config) -> Vec<Finding> {
 }
 
 fn filesystem(config: &Config) -> Finding {
-    // statfs(2) and linux/magic.h
-    const TMPFS: i64 = 0x0102_1994;
-    const RAMFS: i64 = 0x8584_58f6;
-    const NFS: i64 = 0x6969;
-    const OVERLAY: i64 = 0x794c_7630;
-    const CIFS: i64 = 0xff53_4d42;
-    const SMB2: i64 = 0xfe53_4d42;
     let folder = config.blobs_path();
     let folder = if folder.exists() { folder } else { config.data_dir.clone() };
-    match rustix::fs::statfs(&folder) {
-        Ok(found) => match found.f_type {
-            TMPFS | RAMFS => bad("the data folder lies in memory (tmpfs): everything is gone at the next restart"),
-            NFS | CIFS | SMB2 => bad(
-                "the data folder lies on a network filesystem: SQLite's locks and fsync are not to be relied on there; \
-                 use a local disk",
-            ),
-            OVERLAY => warning(
-                "the data folder lies in a container's own layer: it goes with the container; mount a volume there",
-            ),
-            _ => good("the data folder lies on a disk"),
-        },
+    match Filesystem::of(&folder) {
+        Ok(Filesystem::Memory) => bad("the data folder lies in memory (tmpfs): everything is gone at the next restart"),
+        Ok(Filesystem::Network(name)) => bad(format!(
+            "the data folder lies on a network filesystem ({name}): SQLite's locks and fsync are not to be relied on \
+             there; use a local disk"
+        )),
+        Ok(Filesystem::Overlay) => {
+            warning("the data folder lies in a container's own layer: it goes with the container; mount a volume there")
+        }
+        Ok(Filesystem::Disk) => good("the data folder lies on a disk"),
         Err(error) => bad(format!("the data folder's filesystem cannot be asked: {error}")),
     }
+}
+
+/// What decodes, and what keeps it from doing harm.
+async fn decoding(app: &App) -> Finding {
+    match app.decoder.try_out().await {
+        Ok(protections) if protections.all_hold() => {
+            good(format!("photos are decoded in processes that reach neither files nor network: {protections}"))
+        }
+        Ok(protections) => warning(format!(
+            "photos are decoded in processes of their own, but this kernel does not shut them in fully: {protections}"
+        )),
+        Err(error) => bad(format!("photos cannot be decoded: {error}")),
+    }
+}
+
+async fn tasks(app: &App) -> anyhow::Result<Vec<Finding>> {
+    let counts = app.records.count_tasks().await?;
+    let count = |state| counts.iter().filter(|(_, found, _)| *found == state).map(|(.., count)| count).sum::<u64>();
+    let mut findings = Vec::new();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if app.config.processing.workers > cores {
+        findings.push(warning(format!(
+            "processing.workers is {}, this machine has {cores} cores: more than that decode no faster",
+            app.config.processing.workers
+        )));
+    }
+    findings.push(match count(TaskState::Failure) {
+        0 => good("no task was given up"),
+        dead => warning(format!("{dead} tasks were given up: filmgate task list --state FAILURE says why")),
+    });
+    let waiting = count(TaskState::Pending) + count(TaskState::Retry);
+    if waiting > 10_000 {
+        findings.push(warning(format!(
+            "{waiting} tasks are waiting: give processing.workers more, or start a filmgate worker beside the server"
+        )));
+    }
+    Ok(findings)
 }
 
 async fn disk(app: &App) -> Vec<Finding> {

@@ -57,13 +57,16 @@ pub(super) async fn run(args: FsckArgs, common: &Common) -> anyhow::Result<ExitC
 }
 
 fn words(report: &FsckReport, repair: bool, server_runs: bool) -> String {
-    let mut lines = vec![format!("{} captures and {} files checked", report.captures_checked, report.files_checked)];
+    let mut lines = vec![format!(
+        "{} captures, {} files and {} derivatives checked",
+        report.captures_checked, report.files_checked, report.derivatives_checked
+    )];
     if server_runs {
         lines.push(
             "a server runs on this folder: files younger than 15 minutes without a capture were not judged".to_owned(),
         );
     }
-    let lists: [(&str, Vec<String>); 6] = [
+    let lists: [(&str, Vec<String>); 8] = [
         ("captures whose file is missing", report.captures_without_file.iter().map(ToString::to_string).collect()),
         (
             "captures whose file has another size",
@@ -72,6 +75,11 @@ fn words(report: &FsckReport, repair: bool, server_runs: bool) -> String {
         ("captures whose photo is damaged", report.captures_damaged.iter().map(ToString::to_string).collect()),
         ("files without a capture", report.files_without_capture.clone()),
         ("files of deleted captures", report.files_of_deleted_captures.clone()),
+        (
+            "captures whose derivatives are missing or damaged (--repair has them processed again)",
+            report.captures_of_lost_derivatives.iter().map(ToString::to_string).collect(),
+        ),
+        ("derivatives without a capture", report.derivatives_without_capture.clone()),
         ("problems of the catalog itself", report.catalog_problems.clone()),
     ];
     for (what, items) in lists.iter().filter(|(_, items)| !items.is_empty()) {
@@ -82,7 +90,7 @@ fn words(report: &FsckReport, repair: bool, server_runs: bool) -> String {
         "clean".to_owned()
     } else if repair {
         format!(
-            "{} set aside; what was found before the repair is listed above, run fsck again to see what is left",
+            "{} set aside, removed or to be processed again; what was found before the repair is listed above, run fsck again to see what is left",
             report.repaired
         )
     } else {

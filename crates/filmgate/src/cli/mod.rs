@@ -7,13 +7,16 @@ mod capture;
 mod config;
 mod demo;
 mod doctor;
+mod filesystem;
 mod fsck;
 mod output;
 mod serve;
 mod session;
 mod settings;
+mod task;
 mod token;
 mod user;
+mod worker;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,6 +25,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::app::App;
 use crate::config::{Config, process_environment};
+
+/// The hidden command that child processes run.
+pub const DECODER_COMMAND: &str = "decode-photos";
 
 /// Takes the photos of many cameras at once and never makes anyone wait.
 #[derive(Debug, Parser)]
@@ -56,6 +62,11 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Start the server
     Serve(serve::ServeArgs),
+    /// Run the tasks of a server's folder in a process apart
+    Worker(worker::WorkerArgs),
+    /// What decodes photos, a process each; started by the server itself
+    #[command(name = DECODER_COMMAND, hide = true)]
+    Decoder,
     /// Users: who may sign in
     #[command(subcommand)]
     User(user::UserCommand),
@@ -71,6 +82,9 @@ enum Command {
     /// Captures: stored photos
     #[command(subcommand)]
     Capture(capture::CaptureCommand),
+    /// Tasks: the work after an upload, and dead letters
+    #[command(subcommand)]
+    Task(task::TaskCommand),
     /// Check every row against its file and every file against its row; exit status 0 where clean, 1 where not
     Fsck(fsck::FsckArgs),
     /// Say in plain words what about this machine and configuration will hurt
@@ -129,11 +143,14 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match command {
         Command::Demo(args) => demo::run(args, &common),
         Command::Serve(args) => serve::run(&args, &common),
+        Command::Worker(args) => worker::run(&args, &common),
+        Command::Decoder => Ok(decoder::child_main()),
         Command::User(command) => beside(user::run(command, &common)),
         Command::Token(command) => beside(token::run(command, &common)),
         Command::Session(command) => beside(session::run(command, &common)),
         Command::Settings(command) => beside(settings::run(command, &common)),
         Command::Capture(command) => beside(capture::run(command, &common)),
+        Command::Task(command) => beside(task::run(command, &common)),
         Command::Fsck(args) => on_runtime(fsck::run(args, &common)),
         Command::Doctor(args) => on_runtime(doctor::run(args, &common)),
         Command::Config(command) => config::run(command, &common),

@@ -2,20 +2,19 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use super::Common;
 use crate::app::{App, FolderLock, connections_max};
 use crate::config::{Config, Durability, LogFormat};
 use crate::listen::{self, ListenLimits, Stage, Tls, TlsFiles};
-
-/// How often what is past its time is swept out.
-const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+use crate::work::{self, Role, Tasks};
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
@@ -59,6 +58,13 @@ where
 {
     let mut stage = listen::signals()?;
     let app = App::open(config)?;
+    let tasks = Arc::new(Tasks::new(app.clone())?);
+    // Before recovery: what a worker of the last run held, nobody holds any more.
+    let jobs = work::open(&app, Role::Serve).await?;
+    app.metrics.add(|registry| {
+        jobs.register_metrics(registry);
+        tasks.register_metrics(registry);
+    });
     let recovered = app.intake.recover().await.map_err(|error| anyhow::anyhow!("recovery failed: {error}"))?;
     if recovered.staging_files > 0 || recovered.files_quarantined > 0 {
         tracing::warn!(
@@ -83,19 +89,23 @@ where
     let local = listener.local_addr()?;
     let url = format!("{}://{}", if tls.is_some() { "https" } else { "http" }, reachable(local));
     let router = crate::router::router(app.clone());
+    let (stop_tasks, tasks_stop) = watch::channel(false);
+    let mut running = tokio::spawn(jobs.run(tasks.clone(), tasks_stop));
     let leaving = tokio::spawn({
-        let (app, mut stage) = (app.clone(), stage.clone());
+        let (app, mut stage, stop_tasks) = (app.clone(), stage.clone(), stop_tasks.clone());
         async move {
             // Readiness must say so while connections still drain.
             if stage.wait_for(|stage| *stage >= Stage::Draining).await.is_ok() {
                 app.begin_draining();
+                // Both drain at once; tasks of uploads that still come in are in line for the next start.
+                stop_tasks.send_replace(true);
                 listen::systemd::stopping();
             }
         }
     });
-    let sweeping = tokio::spawn(sweep(app.clone()));
     let watchdog = listen::systemd::watchdog();
     stage.mark_unchanged();
+    let mut cut = stage.clone();
     let serving = listen::serve(listener, router, tls, limits(&app.config), crate::error::render_at_edge, stage);
     let (drained, announced) = tokio::join!(serving, async {
         let announced = announce(&app, &url).await;
@@ -107,26 +117,24 @@ where
         announced
     });
     leaving.abort();
-    sweeping.abort();
     if let Some(watchdog) = watchdog {
         watchdog.abort();
     }
+    stop_tasks.send_replace(true);
+    tokio::select! {
+        ended = &mut running => {
+            if let Err(error) = ended {
+                tracing::error!(%error, "the running of tasks broke off");
+            }
+        }
+        // What runs is taken back by the next start.
+        _ = cut.wait_for(|stage| *stage == Stage::Cut) => running.abort(),
+    }
+    tasks.close();
     tracing::info!(served = drained.served, refused = drained.refused, cut = drained.cut, "stopped");
     app.records.clone().close().await;
     announced?;
     Ok(ExitCode::SUCCESS)
-}
-
-async fn sweep(app: App) {
-    let mut times = tokio::time::interval(SWEEP_EVERY);
-    loop {
-        times.tick().await;
-        let (idempotency, quarantine) = (app.config.ingest.idempotency_keep(), app.config.ingest.quarantine_keep());
-        match app.intake.sweep(idempotency, quarantine).await {
-            Ok(swept) => tracing::debug!(?swept, "swept"),
-            Err(error) => tracing::warn!(%error, "sweep failed; the next one goes on"),
-        }
-    }
 }
 
 fn address(config: &Config) -> anyhow::Result<SocketAddr> {
@@ -162,7 +170,7 @@ fn limits(config: &Config) -> ListenLimits {
     }
 }
 
-fn start_logging(config: &Config) -> anyhow::Result<()> {
+pub(super) fn start_logging(config: &Config) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log.level).context("log.level")?;
     let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match config.log.format {
@@ -173,7 +181,7 @@ fn start_logging(config: &Config) -> anyhow::Result<()> {
 }
 
 /// Ten thousand uploads need ten thousand descriptors; the soft limit is 1024 on most machines.
-fn raise_descriptor_limit() {
+pub(super) fn raise_descriptor_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;

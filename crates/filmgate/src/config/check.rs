@@ -21,6 +21,9 @@ pub(super) const NOT_ABOVE: &[(&str, &str, &str)] = &[
     ("ingest.bytes_in_flight_per_user_max", "ingest.bytes_in_flight_max", "one user is part of all"),
     ("ingest.uploads_in_flight_per_user_max", "ingest.uploads_in_flight_max", "one user is part of all"),
     ("ingest.captures_per_request_max", "ingest.parts_per_request_max", "each photo is a part"),
+    ("jobs.retry_delay_min_ms", "jobs.retry_delay_max_ms", "the first wait is the shortest"),
+    ("jobs.retry_delay_min_ms", "webhook.retry_delay_max_ms", "the first wait is the shortest"),
+    ("processing.thumb_px", "processing.preview_px", "the thumbnail is the smaller one"),
     ("server.body_grace_ms", "server.body_total_timeout_ms", "the grace is part of the whole time"),
     ("server.body_idle_timeout_ms", "server.body_total_timeout_ms", "a silence is part of the whole time"),
     (

@@ -57,8 +57,82 @@ pub(super) const BLOBS_URL: Rule<String> = Rule {
     check: |text| store(text, "file", &["s3"]).map_err(|mistake| vec![mistake]),
 };
 
-pub(super) const REDIS_LATER: Rule<Secret> =
-    Rule { allowed: "nothing: leave it empty", check: |secret| empty(secret, "Redis is not in this version yet") };
+pub(super) const REDIS_URL: Rule<Secret> = Rule {
+    allowed: "\"redis://HOST:PORT/DB\", \"rediss://…\" with TLS, with user:password@ before the host where needed; or empty",
+    check: |secret| {
+        let text = secret.expose();
+        let rest = text.strip_prefix("redis://").or_else(|| text.strip_prefix("rediss://"));
+        let unix = ["unix:", "redis+unix:", "redis+socket:"].iter().find_map(|scheme| text.strip_prefix(scheme));
+        match rest.or(unix) {
+            _ if text.is_empty() => Ok(()),
+            Some(rest) if !rest.is_empty() && !rest.contains(char::is_whitespace) => Ok(()),
+            _ => Err(vec![
+                Mistake::plain("is no address of a Redis server").hint("one on this machine: redis://127.0.0.1:6379/0"),
+            ]),
+        }
+    },
+};
+
+pub(super) const KEY_PREFIX: Rule<String> = Rule {
+    allowed: "a word of letters, digits and any of . : _ -",
+    check: |text| word(text, ".:_-").map_err(|mistake| vec![mistake]),
+};
+
+pub(super) const TASK_NAME: Rule<String> = Rule {
+    allowed: "the name of a Celery task, as \"app.tasks.capture_event\"",
+    check: |text| word(text, "._").map_err(|mistake| vec![mistake]),
+};
+
+pub(super) const FORMATS: Rule<Vec<String>> = Rule {
+    allowed: "\"jpeg\", \"webp\" or both, as [\"jpeg\", \"webp\"]",
+    check: |list| {
+        if list.is_empty() {
+            return Err(vec![Mistake::plain("names no format")]);
+        }
+        all(list, |text| one_of(text, &["jpeg", "webp"])).map(|_| ())
+    },
+};
+
+pub(super) const EVENTS: Rule<Vec<String>> = Rule {
+    allowed: "any of \"capture.stored\", \"capture.processed\", \"capture.failed\", \"capture.deleted\"",
+    check: |list| {
+        let kinds = records::EventKind::ALL.map(records::EventKind::as_str);
+        let mistakes: Vec<Mistake> = list
+            .iter()
+            .enumerate()
+            .filter_map(|(index, text)| one_of(text, &kinds).err().map(|mistake| mistake.at_item(index)))
+            .collect();
+        if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
+    },
+};
+
+pub(super) const WEBHOOK_URL: Rule<Secret> = Rule {
+    allowed: "\"https://HOST/PATH\"; or empty",
+    check: |secret| {
+        let text = secret.expose();
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        match rest {
+            _ if text.is_empty() => Ok(()),
+            Some(rest) if !rest.is_empty() && !rest.contains(char::is_whitespace) => Ok(()),
+            _ => Err(vec![Mistake::plain("is no address of a web server")]),
+        }
+    },
+};
+
+pub(super) const WEBHOOK_SECRET: Rule<Secret> = Rule {
+    allowed: "\"whsec_\" and 24 to 64 bytes in base64, several with a space between; or empty",
+    check: |secret| {
+        let is_key = |text: &str| text.strip_prefix("whsec_").is_some_and(|key| (32..=88).contains(&key.len()));
+        if secret.expose().split_whitespace().all(is_key) {
+            Ok(())
+        } else {
+            Err(vec![
+                Mistake::plain("is no key of a webhook")
+                    .hint("make one: echo whsec_$(head -c 32 /dev/urandom | base64 -w0)"),
+            ])
+        }
+    },
+};
 
 pub(super) const HOST_LATER: Rule<Secret> = Rule {
     allowed: "nothing: leave it empty",
@@ -119,6 +193,25 @@ fn listen(text: &str) -> Result<(), Mistake> {
         Some((host, _)) if is_host_name(host) => Err(Mistake::value(text, "has no port from 0 to 65535")),
         _ => Err(Mistake::value(text, "is not an address and a port")),
     }
+}
+
+fn one_of(text: &str, choices: &[&str]) -> Result<(), Mistake> {
+    if choices.contains(&text) {
+        return Ok(());
+    }
+    let mistake = Mistake::value(text, "is none of them");
+    Err(match suggest::nearest(text, choices) {
+        Some(near) => mistake.instead(near),
+        None => mistake,
+    })
+}
+
+fn word(text: &str, more: &str) -> Result<(), Mistake> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
+    if !text.is_empty() && text.len() <= 200 && text.chars().all(fits) {
+        return Ok(());
+    }
+    Err(Mistake::value(text, "is not such a word"))
 }
 
 /// Exactly as a browser writes it, because it is compared with what browsers send.

@@ -19,7 +19,9 @@ choices! {
     Mode {
         /// Stored and recorded first: the answer carries the ids.
         Direct = "direct",
-    } later ["queued"]
+        /// Stored and recorded first all the same: the answer carries the tasks.
+        Queued = "queued",
+    } later []
 }
 
 choices! {
@@ -30,6 +32,26 @@ choices! {
         /// The photo survives a crash of the program, not of the machine.
         Relaxed = "relaxed",
     } later ["node"]
+}
+
+choices! {
+    /// What of a photo is checked before its upload is answered.
+    Verify {
+        /// Type, header, dimensions and completeness.
+        Structure = "structure",
+        /// Also that it can be decoded.
+        Decode = "decode",
+    } later []
+}
+
+choices! {
+    /// What becomes of an original once it is processed.
+    Original {
+        /// It stays as it was received, to the byte.
+        Keep = "keep",
+        /// One without metadata takes its place.
+        Strip = "strip",
+    } later []
 }
 
 choices! {
@@ -110,13 +132,18 @@ settings! {
 
     /// How photos are taken in, and how much at once.
     [ingest] Ingest {
-        /// What an upload is answered with, once it is stored and recorded. "direct": the captures.
-        /// ("queued", the tasks that process them, is not in this version yet.)
+        /// What an upload is answered with, once it is stored and recorded. "direct": 200 and the
+        /// captures. "queued": 202 and the tasks that process them. A request may ask for the other
+        /// by `Prefer: respond-async` or `Prefer: wait=10`.
         mode: Mode = Mode::Direct;
         /// What a 2xx promises. "durable": the photo survives a power cut.
         /// "relaxed" does not wait for the disk, and risks that: a photo that was answered with a
         /// 2xx may be lost at a power cut. ("node" is not in this version yet.)
         durability: Durability = Durability::Durable;
+        /// What is checked before the answer. "structure": type, header, dimensions, completeness.
+        /// "decode": also that the photo can be decoded; a 422 then comes before the answer, and
+        /// each upload pays for it with the time of a decode.
+        verify: Verify = Verify::Structure;
         /// Threads for disk work: writing, syncing, renaming.
         disk_workers: usize = 16, in 1..=1_024;
         /// Pieces of disk work waiting for a thread; beyond them, uploads get a 503.
@@ -174,10 +201,93 @@ settings! {
         url: String = "", must rules::BLOBS_URL;
     }
 
-    /// The work after an upload. No worker exists in this version: tasks are recorded and wait.
+    /// What is made of a photo after its upload: pictures to show, and signs of its quality.
+    [processing] Processing {
+        /// Photos that this server decodes at once, each in a process of its own.
+        /// 0: none; `filmgate worker` does it.
+        workers: usize = 2, in 0..=256;
+        /// Memory of all decodes at once, in bytes. A photo that alone needs more is refused.
+        decode_memory_bytes_max: u64 = 1_073_741_824, in 16_777_216..=1_125_899_906_842_624;
+        /// Longest decode, in milliseconds, waiting for a processor included.
+        decode_timeout_ms: u64 = 120_000, in 100..=3_600_000, as decode_timeout in milliseconds;
+        /// How far decoding stands back for uploads: added to the niceness of its processes. At 19 it
+        /// gets only what nobody else wants (SCHED_IDLE); where other programs keep the processors
+        /// busy all day, choose less.
+        niceness: u32 = 19, in 0..=19;
+        /// Longest side of a thumbnail, in pixels.
+        thumb_px: u32 = 320, in 16..=4_096;
+        /// Longest side of a preview, in pixels.
+        preview_px: u32 = 1_280, in 16..=16_384;
+        /// Formats of thumbnails and previews: "jpeg", "webp" or both.
+        formats: Vec<String> = vec!["jpeg".to_owned(), "webp".to_owned()], must rules::FORMATS;
+        /// Quality of JPEG thumbnails and previews.
+        jpeg_quality: u32 = 80, in 1..=100;
+        /// Quality of WebP thumbnails and previews.
+        webp_quality: u32 = 78, in 1..=100;
+        /// What becomes of an original. "keep": it stays as it was received, to the byte, with the
+        /// place, the time and the camera it may name. "strip": once it is processed, one without
+        /// metadata takes its place, its pixels untouched.
+        original: Original = Original::Keep;
+        /// Bits, of 64, in which a frame's perceptual hash may differ from the one before it to
+        /// count as nearly the same.
+        near_duplicate_bits_max: u32 = 6, in 0..=64;
+    }
+
+    /// The tasks that do the work after an upload.
     [jobs] Jobs {
-        /// Redis as a transport for tasks. Not in this version yet: leave it empty.
-        redis_url: Secret = "", must rules::REDIS_LATER;
+        /// Redis as a transport for tasks, as in `redis://:password@127.0.0.1:6379/0`.
+        /// Empty: the catalog itself. Whatever Redis loses is still in the catalog.
+        redis_url: Secret = "", must rules::REDIS_URL;
+        /// What Filmgate's keys in Redis begin with.
+        redis_key_prefix: String = "filmgate", must rules::KEY_PREFIX;
+        /// How long a worker holds a task without a sign of life, in milliseconds; then another
+        /// takes it.
+        lease_ms: u64 = 30_000, in 100..=3_600_000, as lease in milliseconds;
+        /// Runs of a task before it is given up and kept as a dead letter.
+        attempts_max: u32 = 8, in 1..=1_000;
+        /// Wait after a first failure, in milliseconds; doubled after each further one.
+        retry_delay_min_ms: u64 = 1_000, in 1..=86_400_000, as retry_delay_min in milliseconds;
+        /// Longest wait between two runs, in milliseconds.
+        retry_delay_max_ms: u64 = 300_000, in 1..=86_400_000, as retry_delay_max in milliseconds;
+        /// How often to look for tasks that another process recorded, in milliseconds.
+        poll_ms: u64 = 1_000, in 10..=60_000, as poll in milliseconds;
+        /// How long tasks that are done are remembered, in days. Dead letters stay.
+        keep_days: u64 = 30, in 1..=36_500, as keep in days;
+    }
+
+    /// Events as webhooks, signed as Standard Webhooks says: docs/events.md.
+    [webhook] Webhook {
+        /// Where they are posted, as in `https://app.example.org/filmgate`. Empty: nowhere.
+        url: Secret = "", must rules::WEBHOOK_URL;
+        /// The key of the signature, `whsec_` and base64; several, with a space between, while the
+        /// receiver changes from one to the next.
+        secret: Secret = "", must rules::WEBHOOK_SECRET;
+        /// Which: "capture.stored", "capture.processed", "capture.failed", "capture.deleted".
+        events: Vec<String> = vec!["capture.processed".to_owned(), "capture.failed".to_owned(), "capture.deleted".to_owned()], must rules::EVENTS;
+        /// Private networks that the receiver may be in, as in `["127.0.0.1", "10.0.0.0/8"]`; http://
+        /// is for these alone. Empty: the public internet, by https://.
+        allow_private_networks: Vec<IpNet> = vec![];
+        /// Certificate authorities to trust instead of the public ones, a PEM file: for a receiver
+        /// whose certificate the house made itself. Empty: the public ones.
+        ca_file: PathBuf = "";
+        /// Longest wait for its answer, in milliseconds.
+        timeout_ms: u64 = 15_000, in 100..=300_000, as timeout in milliseconds;
+        /// Tries before a delivery is given up and kept as a dead letter.
+        attempts_max: u32 = 20, in 1..=1_000;
+        /// Longest wait between two tries, in milliseconds.
+        retry_delay_max_ms: u64 = 21_600_000, in 1..=86_400_000, as retry_delay_max in milliseconds;
+    }
+
+    /// Events as Celery tasks on the app's own broker: docs/events.md.
+    [celery] Celery {
+        /// The app's broker, as in `redis://:password@127.0.0.1:6379/0`. Empty: none.
+        broker_url: Secret = "", must rules::REDIS_URL;
+        /// The queue its workers read.
+        queue: String = "celery", must rules::KEY_PREFIX;
+        /// The task they run.
+        task_name: String = "filmgate.capture_event", must rules::TASK_NAME;
+        /// Which: "capture.stored", "capture.processed", "capture.failed", "capture.deleted".
+        events: Vec<String> = vec!["capture.processed".to_owned(), "capture.failed".to_owned(), "capture.deleted".to_owned()], must rules::EVENTS;
     }
 
     /// Who is asking.

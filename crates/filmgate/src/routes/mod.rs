@@ -1,6 +1,7 @@
 //! An endpoint a file: its request, its answer, its handler.
 
 pub mod camera_settings;
+pub mod camera_task;
 pub mod captures;
 pub mod cleanup;
 pub mod file;
@@ -11,12 +12,15 @@ pub mod session_captures;
 pub mod session_settings;
 pub mod sessions;
 pub mod sign_in;
+pub mod task_events;
+pub mod tasks;
 pub mod tokens;
 pub mod upload_batch;
 pub mod upload_single;
 pub mod users;
 
 mod owned;
+mod prefer;
 
 use serde::Serialize;
 use utoipa::{ToResponse, ToSchema};

@@ -2,16 +2,18 @@
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use intake::{BodyError, FormKind, Receipt, Skipped, StoredCapture, Upload};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::prefer::Preferences;
 use super::{SnafuResponse, Status};
 use crate::app::App;
 use crate::auth::SignedIn;
+use crate::config::Mode;
 use crate::error::{Error, Result};
 
 /// What was stored.
@@ -22,6 +24,19 @@ pub struct Uploaded {
     message: String,
     /// The stored captures, in the form's order.
     captures: Vec<CaptureView>,
+    /// Captures that the session's settings do not want: not stored, and no error.
+    skipped: Vec<SkippedView>,
+}
+
+/// What was stored, told by the tasks that process it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Queued {
+    status: Status,
+    /// `Queued N captures for processing`
+    message: String,
+    /// A task for each stored capture, in the form's order; `GET /assessment/camera/tasks/{task_id}` follows it.
+    #[schema(value_type = Vec<Uuid>)]
+    task_ids: Vec<String>,
     /// Captures that the session's settings do not want: not stored, and no error.
     skipped: Vec<SkippedView>,
 }
@@ -88,23 +103,60 @@ pub struct BatchForm {
 
 /// Upload frames
 ///
-/// All captures of a request are stored or none is; a 200 means that they survive a power cut. A capture whose
-/// trigger the session's camera settings do not want is skipped and named. Send an `Idempotency-Key` to be able to
-/// send the same form again safely.
+/// All captures of a request are stored or none is; a 2xx means that they, their rows and their tasks survive a power
+/// cut. A capture whose trigger the session's camera settings do not want is skipped and named. Send an
+/// `Idempotency-Key` to be able to send the same form again safely.
+///
+/// The answer names the captures (200) or the tasks that process them (202), as the server is configured
+/// (`ingest.mode`) or the request asks by `Prefer` (RFC 7240): `respond-async` for the tasks, `wait=SECONDS` for the
+/// captures, which are there at once whatever the number. Where both are stated, `respond-async` wins. A form sent
+/// again is answered in the form that this request asks for; an answer that was kept by a version without tasks comes
+/// as a 200.
 #[utoipa::path(post, path = "/assessment/camera/upload", tag = "Captures of a page",
-    params(("Idempotency-Key" = Option<String>, Header, nullable = false, pattern = "^[!-~]{1,255}$", description = "1 to 255 visible ASCII characters, unique for this form")),
+    params(("Idempotency-Key" = Option<String>, Header, nullable = false, pattern = "^[!-~]{1,255}$", description = "1 to 255 visible ASCII characters, unique for this form"),
+           ("Prefer" = Option<String>, Header, nullable = false, description = "`respond-async` or `wait=SECONDS`; others are ignored")),
     request_body(content = BatchForm, content_type = "multipart/form-data"),
-    responses((status = 200, description = "Stored", body = Uploaded), (status = "default", response = SnafuResponse)))]
+    responses((status = 200, description = "Stored", body = Uploaded,
+                headers(("Preference-Applied" = String, description = "`wait=SECONDS`, where the request asked for it"), ("Vary" = String, description = "`Prefer`"))),
+              (status = 202, description = "Stored, and told by its tasks", body = Queued,
+                headers(("Preference-Applied" = String, description = "`respond-async`, where the request asked for it"), ("Vary" = String, description = "`Prefer`"))),
+              (status = "default", response = SnafuResponse)))]
 pub async fn upload_batch(State(app): State<App>, caller: SignedIn, request: Request) -> Result<Response> {
+    let preferences = Preferences::of(request.headers());
     let receipt = receive(&app, &caller, FormKind::Batch, request).await?;
     let replayed = receipt.replayed;
+    // Kept by a version without tasks, an answer can only name captures.
+    let has_tasks = receipt.task_ids.len() == receipt.captures.len();
+    let names_tasks = has_tasks && preferences.wants_tasks(app.config.ingest.mode == Mode::Queued);
+    let answer = if names_tasks { queued(receipt) } else { uploaded(receipt) };
+    let mut response = with_replay_header(answer, replayed);
+    let headers = response.headers_mut();
+    headers.insert(header::VARY, HeaderValue::from_static("Prefer"));
+    if let Some(applied) = preferences.applied(names_tasks) {
+        let applied = HeaderValue::from_str(&applied.to_string()).map_err(Error::internal)?;
+        headers.insert("preference-applied", applied);
+    }
+    Ok(response)
+}
+
+fn uploaded(receipt: Receipt) -> Response {
     let answer = Uploaded {
         status: Status::Olkorect,
         message: format!("Uploaded {} captures", receipt.captures.len()),
         captures: receipt.captures.into_iter().map(Into::into).collect(),
         skipped: receipt.skipped.into_iter().map(Into::into).collect(),
     };
-    Ok(with_replay_header(Json(answer), replayed))
+    Json(answer).into_response()
+}
+
+fn queued(receipt: Receipt) -> Response {
+    let answer = Queued {
+        status: Status::Olkorect,
+        message: format!("Queued {} captures for processing", receipt.task_ids.len()),
+        task_ids: receipt.task_ids.iter().map(ToString::to_string).collect(),
+        skipped: receipt.skipped.into_iter().map(Into::into).collect(),
+    };
+    (StatusCode::ACCEPTED, Json(answer)).into_response()
 }
 
 /// Hands a form to intake as it streams in.
@@ -125,7 +177,7 @@ pub(super) async fn receive(app: &App, caller: &SignedIn, kind: FormKind, reques
 pub(super) fn with_replay_header(answer: impl IntoResponse, replayed: bool) -> Response {
     let mut response = answer.into_response();
     if replayed {
-        response.headers_mut().insert("idempotency-replayed", axum::http::HeaderValue::from_static("true"));
+        response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
     }
     response
 }

@@ -14,7 +14,7 @@ use testkit::{Request, Response};
 
 use self::table::{About, Row, TABLE};
 use self::world::{Caller, World};
-use crate::support::{Shared, patient, sign_in, without_id};
+use crate::support::{Shared, patient, sign_in, unprocessed, without_id};
 
 static SERVER: Shared = Shared::new();
 
@@ -71,7 +71,7 @@ fn the_table_knows_every_route_and_no_other() {
 #[test]
 fn every_route_for_every_caller() {
     // Of its own: nobody else may change what a refused call must leave as it was.
-    let world = World::new(Arc::new(patient().start().unwrap()));
+    let world = World::new(Arc::new(unprocessed(patient()).start().unwrap()));
     let callers = world.callers();
     let mut wrong = Vec::new();
     let mut covered = 0;

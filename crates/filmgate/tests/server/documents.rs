@@ -15,8 +15,8 @@ static SERVER: Shared = Shared::new();
 
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
-/// The routes of CONTRACT.md; tasks come with the queue.
-const CONTRACT: [&str; 7] = [
+/// The routes of CONTRACT.md.
+const CONTRACT: [&str; 8] = [
     "POST /assessment/camera/upload",
     "POST /assessment/camera/upload-single/{session_id}",
     "GET /assessment/camera/settings/{session_id}",
@@ -24,6 +24,7 @@ const CONTRACT: [&str; 7] = [
     "GET /assessment/camera/file/{filename}",
     "POST /assessment/camera/link/{session_id}",
     "POST /assessment/camera/cleanup/{session_id}",
+    "GET /assessment/camera/tasks/{task_id}",
 ];
 
 /// Compares a committed document with what the program makes, or writes it anew where that is asked for.

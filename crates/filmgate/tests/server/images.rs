@@ -2,7 +2,7 @@
 //! give their files mean nothing.
 
 mod filenames;
-mod made;
+pub mod made;
 mod refused;
 mod stored;
 

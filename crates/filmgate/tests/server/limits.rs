@@ -8,11 +8,11 @@ mod timing;
 
 use testkit::Server;
 
-use super::support::builder;
+use super::support::{builder, unprocessed};
 
 /// A server with these settings, each named as `SECTION__KEY`.
 fn limited(settings: &[(&str, &str)]) -> Server {
     let set =
         |builder: testkit::ServerBuilder, (key, value): &(&str, &str)| builder.env(&format!("FILMGATE__{key}"), value);
-    settings.iter().fold(builder(), set).start().unwrap()
+    settings.iter().fold(unprocessed(builder()), set).start().unwrap()
 }

@@ -16,5 +16,7 @@ mod limits;
 mod metadata;
 mod multipart;
 mod operation;
+mod processed;
 mod sign_in;
 mod support;
+mod tasks;

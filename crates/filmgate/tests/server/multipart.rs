@@ -5,7 +5,8 @@ use testkit::form::BOUNDARY;
 use testkit::{Connection, Form, Request, Server, photo};
 
 use super::support::{
-    assert_nothing_left, assert_refused, assert_stored, batch, builder, chunked, clear, server, with_comment,
+    assert_nothing_left, assert_refused, assert_stored, batch, builder, chunked, clear, server, unprocessed,
+    with_comment,
 };
 
 /// A request and the answer it must get.
@@ -338,7 +339,7 @@ fn boundary_like_bytes_in_a_photo_are_the_photos() {
 #[test]
 fn a_form_split_at_any_byte_is_stored_exactly() {
     // What is split is the parser's business, not the disk's.
-    let server = builder().relaxed().start().unwrap();
+    let server = unprocessed(builder()).relaxed().start().unwrap();
     let photo = with_comment(&small_photo(), format!("\r\n--{}", &BOUNDARY[..20]).as_bytes());
     let form = Form::new().frame("0", &photo).wanted("0").text("session_id", &server.demo().participant.session_id);
     let body = form.bytes();

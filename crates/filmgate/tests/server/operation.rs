@@ -2,5 +2,7 @@
 
 mod leaving;
 mod logs;
+mod policy;
 mod tls;
 mod watching;
+mod working;

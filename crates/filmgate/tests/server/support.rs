@@ -16,12 +16,17 @@ pub use house::*;
 /// How long a refused upload may take to tidy up after itself.
 pub const GRACE: Duration = Duration::from_secs(2);
 
-/// A server of its own on a fresh data folder.
+/// A server of its own on a fresh data folder, which takes photos in and does nothing more.
 pub fn server() -> Server {
-    builder().start().unwrap()
+    unprocessed(builder()).start().unwrap()
 }
 
-/// The same, to be set up first.
+/// Photos are not processed: derivatives would come and go while a test looks at the folder.
+pub fn unprocessed(builder: ServerBuilder) -> ServerBuilder {
+    builder.env("FILMGATE__PROCESSING__WORKERS", "0")
+}
+
+/// A server on a fresh data folder, as the program comes, to be set up first.
 pub fn builder() -> ServerBuilder {
     Server::of(env!("CARGO_BIN_EXE_filmgate"))
 }
@@ -144,4 +149,15 @@ pub fn chunked(body: &[u8], sizes: &[usize]) -> Vec<u8> {
 pub fn with_comment(jpeg: &[u8], comment: &[u8]) -> Vec<u8> {
     let length = u16::try_from(comment.len() + 2).unwrap().to_be_bytes();
     [&jpeg[..2], &[0xFF, 0xFE], &length, comment, &jpeg[2..]].concat()
+}
+
+/// A JPEG whole in its structure, whose compressed picture is nonsense.
+pub fn undecodable() -> Vec<u8> {
+    let mut bytes = testkit::photo::jpeg(64, 48, 1);
+    let scan = bytes.windows(2).position(|pair| pair == [0xFF, 0xDA]).unwrap();
+    let end = bytes.len() - 2;
+    for (index, byte) in bytes[scan + 20..end].iter_mut().enumerate() {
+        *byte = if index % 3 == 0 { 0x55 } else { 0xAA };
+    }
+    bytes
 }

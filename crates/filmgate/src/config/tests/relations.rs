@@ -207,7 +207,7 @@ fn a_file_cut_or_bent_anywhere_is_answered_not_panicked_over() {
 #[test]
 fn everything_that_is_wrong_is_said_at_once() {
     let input = Input {
-        file: "data_dirr = \"x\"\n[ingest]\nmode = \"queued\"\nupload_bytes_max = 300_000_000\n[log]\nformat = \"xml\"\n",
+        file: "data_dirr = \"x\"\n[ingest]\nmode = \"queue\"\nupload_bytes_max = 300_000_000\n[log]\nformat = \"xml\"\n",
         env: &[("FILMGATE__API__DOCS", "maybe"), ("FILMGATE__API__DOC", "true")],
         flags: &[("server.listen", "8080")],
         ..Input::default()
@@ -215,9 +215,9 @@ fn everything_that_is_wrong_is_said_at_once() {
     let expect = r#"7 problems in the configuration
 DIR/filmgate.toml:1:1: unknown setting data_dirr
     hint: did you mean data_dir?
-DIR/filmgate.toml:3:8: ingest.mode: `queued` is not in this version yet
-    allowed: "direct"
-    hint: the default is mode = "direct"
+DIR/filmgate.toml:3:8: ingest.mode: `queue` is not one of the choices
+    allowed: "direct" or "queued"
+    hint: write mode = "queued"
 DIR/filmgate.toml:4:20: ingest.upload_bytes_max is above ingest.request_bytes_max: a photo comes in a request
     allowed: ingest.upload_bytes_max up to 268_435_456, or a larger ingest.request_bytes_max
     hint: ingest.upload_bytes_max is 300_000_000 (DIR/filmgate.toml:4:20), ingest.request_bytes_max is 268_435_456 (default)

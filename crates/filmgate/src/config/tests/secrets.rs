@@ -1,15 +1,14 @@
 //! Secrets from files of their own, and that none is ever printed.
 //!
-//! Both secrets there are so far are refused in this version, so these tests look at the layers
-//! before the last step, or at the refusal itself.
+//! What is no address of a Redis server is refused, and must not be repeated in the refusal.
 
 use super::super::declare::KEYS;
 use super::super::layers::find;
 use super::super::{Config, Secret, report};
 use super::{Input, check, file, load, messages};
 
-const REDIS_REFUSED: &str = "jobs.redis_url: Redis is not in this version yet\n    \
-    allowed: nothing: leave it empty\n    hint: remove it, or leave it empty";
+const REDIS_REFUSED: &str = "jobs.redis_url: is no address of a Redis server\n    \
+    allowed: \"redis://HOST:PORT/DB\", \"rediss://…\" with TLS, with user:password@ before the host where needed; or empty\n    hint: one on this machine: redis://127.0.0.1:6379/0";
 
 /// The text of the file reaches the rule of the key, which refuses it, from each layer.
 #[test]
@@ -49,12 +48,12 @@ fn a_secret_file_that_cannot_be_is_named_by_its_setting_not_by_its_path() {
         let env: &[(&str, &str)] = &[("FILMGATE__JOBS__REDIS_URL_FILE", path)];
         let expect = format!(
             "environment FILMGATE__JOBS__REDIS_URL_FILE: jobs.redis_url: {why}\n    \
-            allowed: nothing: leave it empty\n    hint: a file that holds the secret, and nothing else"
+            allowed: \"redis://HOST:PORT/DB\", \"rediss://…\" with TLS, with user:password@ before the host where needed; or empty\n    hint: a file that holds the secret, and nothing else"
         );
         check(Input { env, beside, ..Input::default() }, &expect);
     }
     let expect = "environment FILMGATE__JOBS__REDIS_URL_FILE: jobs.redis_url: names no file\n    \
-        allowed: nothing: leave it empty\n    hint: name the file that holds it";
+        allowed: \"redis://HOST:PORT/DB\", \"rediss://…\" with TLS, with user:password@ before the host where needed; or empty\n    hint: name the file that holds it";
     check(Input { env: &[("FILMGATE__JOBS__REDIS_URL_FILE", "")], ..Input::default() }, expect);
 }
 
@@ -84,7 +83,7 @@ fn only_secrets_have_a_file_variant_and_none_hides_another_setting() {
 #[test]
 fn no_message_repeats_a_secret() {
     let files = [
-        "jobs.redis_url = \"redis://:hunter2@host\"",
+        "jobs.redis_url = \"http://:hunter2@host\"",
         "jobs.redis_url = [\"hunter2\"]",
         "jobs.redis_url_file = \"hunter2\"",
         "jobs.redis_ulr = \"hunter2\"",

@@ -222,18 +222,18 @@ fn a_number_out_of_its_limits() {
 fn a_choice_that_there_is_not_or_not_yet() {
     check_all(&[
         (
-            File(r#"ingest.mode = "queued""#),
+            File(r#"ingest.verify = "decoded""#),
             r#"
-                FILE:1:15: ingest.mode: `queued` is not in this version yet
-                allowed: "direct"
-                hint: the default is mode = "direct"
+                FILE:1:17: ingest.verify: `decoded` is not one of the choices
+                allowed: "structure" or "decode"
+                hint: write verify = "decode"
             "#,
         ),
         (
             File(r#"ingest.mode = "dierct""#),
             r#"
                 FILE:1:15: ingest.mode: `dierct` is not one of the choices
-                allowed: "direct"
+                allowed: "direct" or "queued"
                 hint: write mode = "direct"
             "#,
         ),
@@ -294,12 +294,12 @@ fn a_choice_that_there_is_not_or_not_yet() {
             "#,
         ),
         (
-            Env("FILMGATE__JOBS__REDIS_URL", "redis://x"),
-            "
-                environment FILMGATE__JOBS__REDIS_URL: jobs.redis_url: Redis is not in this version yet
-                allowed: nothing: leave it empty
-                hint: remove it, or leave it empty
-            ",
+            Env("FILMGATE__JOBS__REDIS_URL", "localhost:6379"),
+            r#"
+                environment FILMGATE__JOBS__REDIS_URL: jobs.redis_url: is no address of a Redis server
+                allowed: "redis://HOST:PORT/DB", "rediss://…" with TLS, with user:password@ before the host where needed; or empty
+                hint: one on this machine: redis://127.0.0.1:6379/0
+            "#,
         ),
         (
             File(r#"host.database_url = "mysql://x""#),

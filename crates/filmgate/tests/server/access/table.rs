@@ -44,6 +44,7 @@ pub enum About {
     FreshSession,
     OwnersFile,
     OwnersCapture,
+    OwnersTask,
     Settings,
     Token,
     User,
@@ -115,12 +116,19 @@ fn settings_change(_: &World, _: &str, request: Request) -> Request {
     request.json(&json!({"is_active": false}))
 }
 
+fn in_query(_: &World, task_id: &str, mut request: Request) -> Request {
+    request.target.push_str("?task_id=");
+    request.target.push_str(task_id);
+    request
+}
+
 pub const TABLE: &[Row] = &[
     row("POST /assessment/camera/upload", About::OwnersSession, batch, OWN),
     row("POST /assessment/camera/upload-single/{session_id}", About::OwnersSession, single, OWN),
     row("GET /assessment/camera/settings/{session_id}", About::OwnersSession, bare, OWN),
     row("GET /assessment/camera/session/{session_id}", About::OwnersSession, bare, OWN),
     row("GET /assessment/camera/file/{filename}", About::OwnersFile, bare, OWN_FILE),
+    row("GET /assessment/camera/tasks/{task_id}", About::OwnersTask, bare, OWN_FILE),
     row("POST /assessment/camera/link/{session_id}", About::OwnersSession, link, OWN),
     row("POST /assessment/camera/cleanup/{session_id}", About::OwnersSession, bare, OWN),
     row("POST /api/v1/sign-in", About::Nothing, credentials, EVERYBODY),
@@ -148,6 +156,12 @@ pub const TABLE: &[Row] = &[
     row("GET /api/v1/captures", About::Nothing, bare, ADMINS),
     row("GET /api/v1/captures/{id}", About::OwnersCapture, bare, ADMINS),
     row("DELETE /api/v1/captures/{id}", About::OwnersCapture, bare, with(ADMINS, 204)),
+    row("GET /api/v1/tasks", About::Nothing, bare, SIGNED_IN),
+    row("GET /api/v1/tasks/{id}", About::OwnersTask, bare, OWN_FILE),
+    row("GET /api/v1/tasks/events", About::OwnersTask, in_query, OWN_FILE),
+    row("POST /api/v1/tasks/{id}/retry", About::OwnersTask, bare, ADMINS),
+    row("POST /api/v1/tasks/{id}/revoke", About::OwnersTask, bare, ADMINS),
+    row("POST /api/v1/tasks/retry", About::Nothing, bare, ADMINS),
     row("GET /livez", About::Nothing, bare, EVERYBODY),
     row("GET /readyz", About::Nothing, bare, EVERYBODY),
     row("GET /metrics", About::Nothing, bare, EVERYBODY),

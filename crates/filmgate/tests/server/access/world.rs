@@ -108,6 +108,15 @@ impl World {
         api.upload_photo(&photo::jpeg_bytes(3_000, 1)).unwrap().json()["captures"][0].clone()
     }
 
+    /// A fresh task of the owner's, called off: there is nothing to wait for, and it can be run again.
+    fn task(&self) -> String {
+        let of_capture = format!("/api/v1/tasks?capture_id={}", self.fresh(About::OwnersCapture));
+        let tasks = as_admin(&self.server, "GET", &of_capture, None).json();
+        let id = tasks["items"][0]["id"].as_str().unwrap().to_owned();
+        made(&self.server, "POST", &format!("/api/v1/tasks/{id}/revoke"), &Value::Null);
+        id
+    }
+
     /// The id of a fresh thing.
     pub fn fresh(&self, about: About) -> String {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -117,6 +126,7 @@ impl World {
             About::FreshSession => uuid::Uuid::now_v7().to_string(),
             About::OwnersFile => text(&self.capture()["filename"]),
             About::OwnersCapture => text(&self.capture()["id"]),
+            About::OwnersTask => self.task(),
             About::Settings => text(&new_settings(&self.server, &json!({"recording_mode": "EVENT_DRIVEN"}))["id"]),
             About::Token => self.token(&json!({"name": "a victim"})).0,
             About::User => new_user(&self.server).user_id,
@@ -137,7 +147,7 @@ impl World {
 
     /// Everything an administrator can list: what a refused call must leave as it was.
     pub fn state(&self) -> Vec<String> {
-        let lists = ["users", "tokens", "sessions", "camera-settings", "captures"];
-        lists.map(|list| as_admin(&self.server, "GET", &format!("/api/v1/{list}?limit=200"), None).text()).into()
+        let lists = ["users?", "tokens?", "sessions?", "camera-settings?", "captures?", "tasks?kind=process&"];
+        lists.map(|list| as_admin(&self.server, "GET", &format!("/api/v1/{list}limit=200"), None).text()).into()
     }
 }

@@ -54,8 +54,9 @@ fn are_shown_with_everything_known_of_them() {
         "file_size_bytes": photo.len(), "width_px": 80, "height_px": 60, "sha256": testkit::api::sha256(&photo),
         "blob_format": "plain", "capture_trigger": "MANUAL", "assessment_type": "LLM", "assessment_id": 9,
         "captured_at": "2026-01-02T03:04:05+01:00", "timestamp": uploaded["timestamp"],
-        "settings_snapshot": null, "metadata": metadata,
+        "settings_snapshot": null, "metadata": metadata, "processing": detail["processing"],
     });
+    assert_eq!(detail["processing"]["state"], "PENDING");
     assert_eq!(detail, expected);
     let (listed, _) = pages(&server, &format!("/api/v1/captures?session_id={}", api.session_id), 50);
     assert_eq!(listed, [expected]);

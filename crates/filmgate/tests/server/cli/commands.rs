@@ -137,9 +137,21 @@ fn captures(commands: &mut Commands, session_id: &str, running: Option<&mut Api>
     }
 }
 
+/// No server here runs them: what dead letters look like is told in `tasks/command.rs`.
+fn tasks(commands: &mut Commands, session_id: &str) {
+    let listed = commands.lines("task list", &["--session", session_id]);
+    let task = listed.iter().find(|task| task["state"] == "PENDING").expect("a task that waits");
+    let id = text(task, "id");
+    assert_eq!(&commands.one("task show", &[id]), task);
+    commands.fails("task retry", &[id], "only FAILURE and REVOKED");
+    assert_eq!(text(&commands.one("task revoke", &[id]), "state"), "REVOKED");
+    assert_eq!(text(&commands.one("task retry", &[id]), "state"), "PENDING");
+    commands.fails("task show", &[&Uuid::now_v7().to_string()], "there is no task");
+}
+
 /// Everything that a table for people must show: a head and a line for each item.
 fn tables(commands: &mut Commands) {
-    let lists = ["user list", "token list", "settings list", "session list", "capture list"];
+    let lists = ["user list", "token list", "settings list", "session list", "capture list", "task list"];
     for list in lists {
         let items = commands.lines(list, &[]).len();
         let table = commands.run(list, &[]);
@@ -153,6 +165,7 @@ fn story(commands: &mut Commands, server: Option<&Server>, session_id: &str, mut
     tokens(commands, server, &user);
     let settings_id = settings(commands);
     sessions(commands, &user, &settings_id);
+    tasks(commands, session_id);
     captures(commands, session_id, running.as_mut());
     tables(commands);
     let clean = commands.one("fsck", &["--deep"]);
@@ -161,8 +174,8 @@ fn story(commands: &mut Commands, server: Option<&Server>, session_id: &str, mut
     for command in ["config check", "config show", "config example"] {
         assert_eq!(commands.run(command, &[]).status, 0);
     }
-    // They are servers, and tested as such.
-    commands.run.extend(["demo", "serve"].map(str::to_owned));
+    // They run until they are told to stop, and are tested as such.
+    commands.run.extend(["demo", "serve", "worker"].map(str::to_owned));
     assert_eq!(commands.run, every_command(), "left: what was run; right: what there is");
 }
 

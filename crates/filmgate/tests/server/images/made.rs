@@ -89,7 +89,7 @@ pub(super) fn jpeg(scanned: Scanned, segments: &[Vec<u8>]) -> Vec<u8> {
 
 /// An EXIF segment of one directory, with this orientation; the next directory stands at `next`: 0 for none, 8 for this
 /// one again.
-pub(super) fn exif(orientation: u16, next: u32) -> Vec<u8> {
+pub fn exif(orientation: u16, next: u32) -> Vec<u8> {
     let mut content = b"Exif\0\0MM\0\x2A\0\0\0\x08\0\x01".to_vec();
     content.extend([0x01, 0x12, 0, 3, 0, 0, 0, 1]);
     content.extend(orientation.to_be_bytes());
@@ -128,7 +128,7 @@ fn boxed(kind: &[u8], content: &[u8]) -> Vec<u8> {
 }
 
 /// The least that is a HEIC: a type, a description of size and place, and the place.
-pub(super) fn heic(width: u32, height: u32, data: &[u8]) -> Vec<u8> {
+pub fn heic(width: u32, height: u32, data: &[u8]) -> Vec<u8> {
     let file_type = boxed(b"ftyp", b"heic\0\0\0\0mif1heic");
     let size = boxed(b"ispe", &[[0; 4], width.to_be_bytes(), height.to_be_bytes()].concat());
     let properties = boxed(b"iprp", &boxed(b"ipco", &size));

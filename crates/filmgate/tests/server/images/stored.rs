@@ -102,7 +102,7 @@ fn a_photo_is_served_alike_however_it_is_asked_for() {
     let photo = with_comment(&photo::jpeg(40, 30, 1), PAGE);
     let stored = assert_stored(&server, "a page in a photo", &upload(&server, &AS_PAGE, &photo), &[&photo]);
     let target = format!("/assessment/camera/file/{}", stored[0].filename);
-    let asked = [("Accept", "text/html"), ("Range", "bytes=0-99"), ("Sec-Fetch-Dest", "document")];
+    let asked = [("Accept", "text/html"), ("Range", "lines=0-99"), ("Sec-Fetch-Dest", "document")];
     for (name, value) in asked {
         let request = Request::get(&target).cookie(&server.demo().participant.cookie).header(name, value);
         let answer = request.send(server.address()).unwrap();

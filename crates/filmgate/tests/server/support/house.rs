@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use testkit::server::{Server, ServerBuilder};
 use testkit::{Api, Person, Request, Response};
 
-use super::{builder, files_of_store, holds_within};
+use super::{builder, files_of_store, holds_within, unprocessed};
 
 /// A server for tests that sign in oftener than people, all from one address.
 pub fn patient() -> ServerBuilder {
@@ -32,7 +32,7 @@ impl Shared {
     pub fn get(&self) -> Arc<Server> {
         let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         shared.upgrade().unwrap_or_else(|| {
-            let server = Arc::new(patient().start().unwrap());
+            let server = Arc::new(unprocessed(patient()).start().unwrap());
             *shared = Arc::downgrade(&server);
             server
         })
