@@ -1,9 +1,9 @@
 //! What the tests and the fault rigs share.
 //!
 //! It owns: a [`Server`] started from the built binary, a small HTTP/1.1 client ([`http`]) that can also misbehave
-//! ([`connection`]),
-//! multipart forms that can be wrong on purpose ([`form`]), photos of any size ([`photo`]), the calls of the upload
-//! contract ([`api`]), and under [`rig`] what the fault rigs in `src/bin` have in common.
+//! ([`connection`]), a [`Worker`] beside it, multipart forms that can be wrong on purpose ([`form`]), photos of any size
+//! ([`photo`]), the calls of the upload contract ([`api`]), and under [`rig`] what the fault rigs in `src/bin` have in
+//! common.
 //!
 //! It promises: nothing here depends on a crate of the server. The server is judged from outside, by its contract, so
 //! a mistake in the server cannot hide in the test.
@@ -27,6 +27,7 @@ pub mod process;
 pub mod random;
 pub mod rig;
 pub mod server;
+pub mod worker;
 
 pub use api::{Api, Capture, Shot};
 pub use connection::Connection;
@@ -34,3 +35,4 @@ pub use demo::{Demo, Person};
 pub use form::Form;
 pub use http::{Request, Response};
 pub use server::{Server, ServerBuilder};
+pub use worker::Worker;

@@ -40,6 +40,16 @@ pub fn jpeg(width: u16, height: u16, seed: u64) -> Vec<u8> {
     out
 }
 
+/// The same picture under other bytes, such as no other seed gives: with a comment before all else.
+pub fn commented(jpeg: &[u8], seed: u64) -> Vec<u8> {
+    let mut out = Vec::with_capacity(jpeg.len() + SEGMENT_HEAD + 8);
+    out.extend_from_slice(&jpeg[..2]);
+    out.extend_from_slice(&[0xFF, 0xFE, 0, 10]);
+    out.extend_from_slice(&seed.to_be_bytes());
+    out.extend_from_slice(&jpeg[2..]);
+    out
+}
+
 /// An 8-bit RGB PNG.
 pub fn png(width: u16, height: u16, seed: u64) -> Vec<u8> {
     let mut out = Vec::new();
@@ -131,6 +141,9 @@ mod tests {
         assert_ne!(jpeg_bytes(2_000, 1), jpeg_bytes(2_000, 2));
         assert_eq!(jpeg_bytes(2_000, 1), jpeg_bytes(2_000, 1));
         assert_ne!(jpeg(32, 32, 1), jpeg(32, 32, 2));
+        let base = jpeg(32, 32, 1);
+        assert_ne!(commented(&base, 1), commented(&base, 2));
+        assert_eq!(commented(&base, 1).len(), base.len() + 12);
     }
 
     #[test]

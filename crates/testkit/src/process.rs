@@ -48,6 +48,15 @@ pub fn running(root: u32, program: &Path) -> Option<u32> {
     tree(root).into_iter().find(|pid| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == program))
 }
 
+/// The decoder children of a server or a worker.
+pub fn decoders(root: u32) -> Vec<u32> {
+    let decodes = |pid: &u32| {
+        fs::read(format!("/proc/{pid}/cmdline"))
+            .is_ok_and(|words| words.split(|byte| *byte == 0).any(|word| word == b"decode-photos"))
+    };
+    tree(root).into_iter().skip(1).filter(decodes).collect()
+}
+
 /// Memory a process holds, in KB.
 pub fn rss_kb(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -78,6 +87,17 @@ pub fn kill_tree(root: u32) {
     for pid in tree(root) {
         signal(pid, Signal::KILL);
     }
+}
+
+/// Stops a process and all its descendants, or with `Signal::CONT` wakes them; who they are. A child that is started
+/// in between is stopped too: a stopped parent starts no more.
+pub fn signal_tree(root: u32, with: Signal) -> Vec<u32> {
+    signal(root, with);
+    let members = tree(root);
+    for pid in &members[1..] {
+        signal(*pid, with);
+    }
+    members
 }
 
 /// Waits for a child at most `limit`; `None` where it still runs.

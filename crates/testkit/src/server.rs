@@ -22,6 +22,7 @@ use crate::api::Api;
 use crate::demo::{Demo, Person};
 use crate::process;
 use crate::rig::cleanup;
+use crate::worker::Worker;
 
 /// What `filmgate fsck` said.
 #[derive(Clone, Debug)]
@@ -237,6 +238,11 @@ impl Server {
         &self.data
     }
 
+    /// The program it runs.
+    pub fn binary(&self) -> &Path {
+        &self.builder.binary
+    }
+
     /// The server's own process, also where a wrapper stands before it.
     pub fn pid(&self) -> u32 {
         self.pid
@@ -264,9 +270,13 @@ impl Server {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// All that it has said.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
     pub fn log_tail(&self, lines: usize) -> String {
-        let text = fs::read(&self.log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
+        let text = self.log();
         let all: Vec<&str> = text.lines().collect();
         all[all.len().saturating_sub(lines)..].join("\n")
     }
@@ -300,6 +310,13 @@ impl Server {
         if process::wait(&mut self.child, Duration::from_secs(10)).is_none() {
             eprintln!("the server did not end 10 s after kill -9 (stuck in the kernel?)");
         }
+    }
+
+    /// Starts a worker on the server's folder with its settings; it outlives the server.
+    pub fn start_worker(&self) -> Result<Worker> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let log = self.log.with_file_name(format!("worker-{}.log", COUNT.fetch_add(1, Ordering::Relaxed)));
+        Worker::start(&self.builder.binary, &self.data, &self.builder.envs, &log)
     }
 
     /// Runs `filmgate fsck` on the server's folder.

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 
+use super::catalog::Catalog;
+use super::judge::lost_derivatives;
 use super::load::{Ack, Load, Lost, verify};
 use super::stats::Samples;
 use super::{Faults, Rig, store};
@@ -91,6 +93,9 @@ pub struct Outcome {
     pub instant_lost: u64,
     /// Files under a published name that no capture names, or captures without a file, as soon as it listens again.
     pub strays: Vec<String>,
+    /// Derivatives that a row names and that are not there as it says; and how many were there, in all looks together.
+    pub lost_derivatives: Vec<String>,
+    pub derivatives: u64,
     pub fsck_failures: Vec<String>,
     pub failed_starts: Vec<String>,
     pub wrong: Vec<String>,
@@ -106,10 +111,12 @@ impl Outcome {
         self.lost.is_empty()
             && self.falsely.is_empty()
             && self.strays.is_empty()
+            && self.lost_derivatives.is_empty()
             && self.fsck_failures.is_empty()
             && self.failed_starts.is_empty()
             && self.wrong.is_empty()
             && self.acks > 0
+            && self.derivatives > 0
     }
 
     #[allow(clippy::cast_precision_loss, reason = "figures for a person")]
@@ -122,6 +129,7 @@ impl Outcome {
         first("lost", &mut self.lost.iter().map(|lost| format!("{}: {}", lost.ack.filename, lost.why)));
         first("acknowledged on a dead disk", &mut self.falsely.iter().map(|ack| ack.filename.clone()));
         first("stray", &mut self.strays.iter().cloned());
+        first("derivative", &mut self.lost_derivatives.iter().cloned());
         first("fsck", &mut self.fsck_failures.iter().cloned());
         first("start", &mut self.failed_starts.iter().cloned());
         first("wrong answer", &mut self.wrong.iter().cloned());
@@ -146,7 +154,7 @@ impl Outcome {
         );
         println!(
             "{name}: {} strikes in {seconds:.1} s ({:.1}/s), {} acks ({:.1} MB), {} fetched and compared, {} lost, \
-             {} false acks, {} strays, {} fsck failures, {} failed starts, {} wrong answers",
+             {} false acks, {} strays, {} derivatives looked at, {} lost, {} fsck failures, {} failed starts, {} wrong answers",
             self.strikes,
             self.strikes as f64 / seconds,
             self.acks,
@@ -155,6 +163,8 @@ impl Outcome {
             self.lost.len(),
             self.falsely.len(),
             self.strays.len(),
+            self.derivatives,
+            self.lost_derivatives.len(),
             self.fsck_failures.len(),
             self.failed_starts.len(),
             self.wrong.len(),
@@ -210,12 +220,17 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// Whether every file has its row and every row its file. fsck beside a running server does not judge files that
+    /// Whether every photo has its row, and every row of a photo or a derivative its file. fsck beside a running server does not judge files that
     /// are this young, for they may be on their way; here nothing is on its way.
     fn look_for_strays(&mut self, server: &Server) -> Result<()> {
         let listed: HashSet<String> = server.participant().listed_filenames()?.into_iter().collect();
         let published = store::published(server.data())?;
         let strike = self.outcome.strikes;
+        // Beside a server that makes more of them; the connection is closed before the next strike.
+        let catalog = Catalog::open(server.data())?;
+        let lost = lost_derivatives(server.data(), &catalog)?;
+        self.outcome.lost_derivatives.extend(lost.into_iter().map(|lost| format!("after strike {strike}: {lost}")));
+        self.outcome.derivatives += u64::try_from(catalog.number("SELECT count(*) FROM derivatives")?)?;
         let without_row = published.keys().filter(|name| !listed.contains(*name));
         let without_file = listed.iter().filter(|name| !published.contains_key(*name));
         self.outcome.strays.extend(without_row.map(|name| format!("after strike {strike}: {name}: file without row")));

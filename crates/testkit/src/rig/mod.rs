@@ -4,13 +4,18 @@
 //! a wrong command line, and 77 where it cannot run here: never in silence, always with the command that mends it.
 
 pub mod args;
+pub mod catalog;
 pub mod cleanup;
 pub mod crash;
 pub mod drip;
 pub mod inject;
+pub mod judge;
 pub mod load;
 pub mod loopfs;
 pub mod order;
+pub mod picture;
+pub mod queue;
+pub mod redis;
 pub mod stats;
 pub mod store;
 pub mod trace;

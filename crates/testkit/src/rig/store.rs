@@ -1,4 +1,4 @@
-//! The server's folder seen from outside: which photos are published, and what is left in staging.
+//! The server's folder seen from outside: which photos and derivatives are published, and what is left in staging.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,10 +11,28 @@ pub fn staging_folder(data: &Path) -> PathBuf {
     data.join("blobs/.staging")
 }
 
-/// Every file under a published name, by that name.
+/// Where what processing makes of photos lies.
+pub fn derivatives_folder(data: &Path) -> PathBuf {
+    data.join("blobs/.derivatives")
+}
+
+/// Every photo under a published name, by that name.
 pub fn published(data: &Path) -> Result<BTreeMap<String, PathBuf>> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![data.join("blobs")];
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(files_below(data.join("blobs"))?.into_iter().map(|path| (name(&path), path)).collect())
+}
+
+/// Every derivative, by its key.
+pub fn derivatives(data: &Path) -> Result<BTreeMap<String, PathBuf>> {
+    let root = derivatives_folder(data);
+    let key = |path: &Path| path.strip_prefix(&root).unwrap_or(path).to_string_lossy().into_owned();
+    Ok(files_below(root.clone())?.into_iter().map(|path| (key(&path), path)).collect())
+}
+
+/// Files in a folder and those below it, but none whose name or folder begins with a dot.
+fn files_below(root: PathBuf) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut folders = vec![root];
     while let Some(folder) = folders.pop() {
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
@@ -23,14 +41,13 @@ pub fn published(data: &Path) -> Result<BTreeMap<String, PathBuf>> {
         };
         for entry in entries {
             let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with('.') {
+            if entry.file_name().to_string_lossy().starts_with('.') {
                 continue;
             }
             if entry.file_type()?.is_dir() {
                 folders.push(entry.path());
             } else {
-                found.insert(name, entry.path());
+                found.push(entry.path());
             }
         }
     }

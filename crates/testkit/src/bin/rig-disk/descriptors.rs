@@ -63,7 +63,7 @@ fn start(desk: &Desk<'_>) -> Result<(Server, u64)> {
     let mut last = None;
     for limit in LIMITS {
         let wrapper = ["prlimit".to_owned(), format!("--nofile={limit}:{limit}")];
-        match desk.rig.server().wrapper(wrapper).start() {
+        match desk.server().wrapper(wrapper).start() {
             Ok(server) => return Ok((server, limit)),
             Err(error) => last = Some(error),
         }

@@ -106,7 +106,7 @@ pub fn control(desk: &mut Desk<'_>) -> bool {
 fn play(desk: &mut Desk<'_>, case: &Case, relaxed: bool) -> Result<()> {
     let home = cleanup::Folder::new()?;
     let data = home.path().canonicalize()?.join("data");
-    let builder = desk.rig.server().data(&data);
+    let builder = desk.server().data(&data);
     let mut server = if relaxed { builder.relaxed() } else { builder }.start()?;
     let mut acks = Vec::new();
     if case.on == On::ParentFolder {

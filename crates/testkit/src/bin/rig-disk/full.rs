@@ -49,7 +49,7 @@ pub fn run(desk: &mut Desk<'_>, scarce: Scarce) -> Result<()> {
         Scarce::Inodes => &["-m", "0", "-N", "512"],
     };
     let disk = LoopFs::make(home.path(), Kind::Ext4, 64 << 20, mkfs)?;
-    let mut server = desk.rig.server().data(&disk.path().join("data")).log(&home.path().join("log")).start()?;
+    let mut server = desk.server().data(&disk.path().join("data")).log(&home.path().join("log")).start()?;
     let mut acks = Vec::new();
     for _ in 0..5 {
         desk.store(&server, 20_000, &mut acks)?;
