@@ -55,21 +55,31 @@ def session(settings_id=None):
     return ask("POST", "/api/v1/sessions", json=new).json()["id"]
 
 
-def photo():
-    """A PNG of 8x8 grey pixels."""
+def photo(is_broken=False):
+    """A PNG of 8x8 grey pixels; broken, it is whole in its structure and cannot be decoded."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     pixels = zlib.compress(bytes([0] + [128] * 8) * 8)
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"broken" if is_broken else pixels) + chunk(b"IEND", b"")
 
 
 def upload(session_id, count):
     files = {f"capture_{key}": ("frame.png", photo(), "image/png") for key in range(count)}
     form = {"session_id": session_id}
     return ask("POST", "/assessment/camera/upload", CALLER, data=form, files=files).json()["captures"]
+
+
+def queue(session_id, content):
+    """The task of a photo, once it has ended."""
+    files, form = {"capture_0": ("frame.png", content, "image/png")}, {"session_id": session_id}
+    headers = {"Prefer": "respond-async"}
+    task = ask("POST", "/assessment/camera/upload", CALLER, data=form, files=files, headers=headers).json()["task_ids"][0]
+    while ask("GET", f"/api/v1/tasks/{task}").json()["state"] not in ("SUCCESS", "FAILURE"):
+        time.sleep(0.1)
+    return task
 
 
 def plain(value):
@@ -88,6 +98,7 @@ SETTINGS, SPARE_SETTINGS = settings(), settings()
 SESSION, KEPT_SESSION, SPARE_SESSION = session(SETTINGS), session(), session()
 KEPT = upload(KEPT_SESSION, 10)
 SPARE = upload(session(), 10) + upload(session(), 10)
+DONE, DEAD = (queue(KEPT_SESSION, photo(is_broken)) for is_broken in (False, True))
 TOKEN = ask("POST", "/api/v1/tokens", json={"name": "schemathesis"}).json()["id"]
 
 OPEN = {"session_id": SESSION}
@@ -98,6 +109,10 @@ PATHS = {
     "link": lambda pick: OPEN,
     "cleanup": lambda pick: {"session_id": SPARE_SESSION},
     "file": lambda pick: {"filename": pick.choice(KEPT)["filename"]},
+    "camera_task": lambda pick: {"task_id": DONE},
+    "show_task": lambda pick: {"id": DONE},
+    "retry_task": lambda pick: {"id": DEAD},
+    "revoke_task": lambda pick: {"id": DEAD},
     "show_user": lambda pick: {"id": TARGET},
     "change_user": lambda pick: {"id": TARGET},
     "end_sign_ins": lambda pick: {"id": TARGET},
@@ -116,6 +131,7 @@ CHANGES = {
 }  # fmt: skip
 KEEP = {plain(ME), plain(ADMIN_ID), plain(SIGNER["id"]), SESSION, KEPT_SESSION, SETTINGS}
 KEEP |= {capture["id"] for capture in KEPT}
+KEEP |= {ask("GET", f"/api/v1/tasks/{task}").json()["capture_id"] for task in (DONE, DEAD)}
 
 BODIES = {
     "upload_batch": lambda pick: {

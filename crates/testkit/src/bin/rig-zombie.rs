@@ -22,11 +22,12 @@ const ABOUT: About = About {
     name: "rig-zombie",
     text: "a server and a worker process large photos with leases of one second. One of the two, in turns, is stopped \
            (SIGSTOP, with its decoders) in the middle of its tasks; the other takes them over and finishes them; then \
-           the first goes on (SIGCONT). From then on nothing may change: no count, no row, no byte of a derivative. The \
-           woken one must say that it lost its tasks, and what it still made of them must go. With --control the rig \
+           the first goes on (SIGCONT). From then on nothing may change: no count, no row, no byte of a derivative. It \
+           is stopped now at any moment, now when its derivatives have their names and are not recorded yet. The woken \
+           one must say that it lost its tasks, and what it still made of them must go. With --control the rig \
            itself changes what the woken one might have, and must notice.",
     options: &[
-        Opt::value("rounds", "N", "6", "how often one is stopped"),
+        Opt::value("rounds", "N", "8", "how often one is stopped"),
         Opt::value("photos", "N", "5", "photos of 12 megapixels uploaded for each round"),
         Opt::flag("control", "changes things itself, and holds only if each was noticed"),
     ],
@@ -71,7 +72,8 @@ fn run(rig: &Rig) -> Result<bool> {
     };
     let mut swept = 0;
     for round in 0..rounds {
-        swept += yard.round(if round % 2 == 0 { Zombie::Worker } else { Zombie::Server })?;
+        let zombie = if round % 2 == 0 { Zombie::Worker } else { Zombie::Server };
+        swept += yard.round(zombie, if round % 4 < 2 { Moment::Published } else { Moment::Any })?;
     }
     println!("{}; {swept} files left to the sweep", yard.faults);
     if yard.vandal {
@@ -101,6 +103,15 @@ impl Zombie {
     }
 }
 
+/// When it is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    /// Most likely while a decoder works.
+    Any,
+    /// Between a derivative's name and the commit that records it.
+    Published,
+}
+
 struct Yard {
     server: Server,
     worker: Worker,
@@ -125,11 +136,13 @@ struct Scene {
 
 impl Yard {
     /// One is stopped, overtaken and woken; how many of its files it left to the sweep.
-    fn round(&mut self, zombie: Zombie) -> Result<usize> {
-        let (pid, held) = self.stop_at_work(zombie)?;
-        self.faults.count(match zombie {
-            Zombie::Server => "SIGSTOP of the server past its leases",
-            Zombie::Worker => "SIGSTOP of the worker past its leases",
+    fn round(&mut self, zombie: Zombie, moment: Moment) -> Result<usize> {
+        let (pid, held) = self.stop_at_work(zombie, moment)?;
+        self.faults.count(match (zombie, moment) {
+            (Zombie::Server, Moment::Any) => "SIGSTOP of the server past its leases",
+            (Zombie::Worker, Moment::Any) => "SIGSTOP of the worker past its leases",
+            (Zombie::Server, Moment::Published) => "SIGSTOP of the server past its leases, derivatives published",
+            (Zombie::Worker, Moment::Published) => "SIGSTOP of the worker past its leases, derivatives published",
         });
         let began = Instant::now();
         let ids: Vec<&str> = held.iter().map(|held| held.task_id.as_str()).collect();
@@ -169,7 +182,7 @@ impl Yard {
             stray = self.files_of(&held)?;
         }
         println!(
-            "  {zombie:?}: {} tasks held when stopped, done by the other after {:.1} s; of its files {stray_before} were \
+            "  {zombie:?}, {moment:?}: {} tasks held when stopped, done by the other after {:.1} s; of its files {stray_before} were \
              there when it woke, {} after",
             held.len(),
             overtaken.as_secs_f64(),
@@ -180,20 +193,17 @@ impl Yard {
     }
 
     /// Uploads photos and stops the zombie while it is in the middle of some; its process, and what it held.
-    fn stop_at_work(&mut self, zombie: Zombie) -> Result<(u32, Vec<Held>)> {
+    fn stop_at_work(&mut self, zombie: Zombie, moment: Moment) -> Result<(u32, Vec<Held>)> {
         let pid = match zombie {
             Zombie::Server => self.server.pid(),
             Zombie::Worker => self.worker.pid(),
         };
         let end = Instant::now() + LIMIT;
         while Instant::now() < end {
-            self.upload()?;
-            let mut is_at_work = false;
-            while !is_at_work && !self.is_idle()? {
-                is_at_work = !self.catalog.held_by(zombie.prefix())?.is_empty();
-                thread::sleep(Duration::from_millis(2));
+            if self.is_idle()? {
+                self.upload()?;
             }
-            thread::sleep(Duration::from_millis(self.random.between(0, 900)));
+            self.await_moment(zombie, moment)?;
             process::signal_tree(pid, Signal::STOP);
             // A moment for calls under way; then what it holds is what it holds.
             thread::sleep(Duration::from_millis(20));
@@ -202,13 +212,32 @@ impl Yard {
                 self.faults.count("stop in the middle of a write of the catalog, let go again");
             } else {
                 let held = self.catalog.held_by(zombie.prefix())?;
-                if !held.is_empty() {
+                if !held.is_empty() && (moment == Moment::Any || !self.files_of(&held)?.is_empty()) {
                     return Ok((pid, held));
                 }
             }
             process::signal_tree(pid, Signal::CONT);
         }
-        bail!("{zombie:?} was never caught at work within {LIMIT:?}")
+        bail!("{zombie:?} was never caught at work ({moment:?}) within {LIMIT:?}")
+    }
+
+    /// Until the moment to stop it has come, or there is nothing left to do.
+    fn await_moment(&mut self, zombie: Zombie, moment: Moment) -> Result<()> {
+        loop {
+            let held = self.catalog.held_by(zombie.prefix())?;
+            let has_come = match moment {
+                Moment::Any => !held.is_empty(),
+                Moment::Published => !self.files_of(&held)?.is_empty(),
+            };
+            if has_come || (held.is_empty() && self.is_idle()?) {
+                break;
+            }
+            thread::sleep(Duration::from_micros(300));
+        }
+        if moment == Moment::Any {
+            thread::sleep(Duration::from_millis(self.random.between(0, 900)));
+        }
+        Ok(())
     }
 
     fn upload(&mut self) -> Result<()> {
