@@ -253,7 +253,9 @@ impl Jobs {
         }
     }
 
-    async fn try_put_in_order(&self) -> records::Result<()> {
+    /// Takes back what workers held that are known to be dead. [`Jobs::run`] does it first of all; who must know before
+    /// that what nobody holds any more asks for it earlier.
+    pub async fn take_back(&self) -> records::Result<()> {
         let Shared { records, options, times, .. } = &*self.shared;
         if let Some(prefix) = &options.dead_workers_prefix {
             for kind in TaskKind::ALL {
@@ -264,8 +266,13 @@ impl Jobs {
                 }
             }
         }
-        if options.sweep.parallel > 0 {
-            records.ensure_sweep(times.now()).await?;
+        Ok(())
+    }
+
+    async fn try_put_in_order(&self) -> records::Result<()> {
+        self.take_back().await?;
+        if self.shared.options.sweep.parallel > 0 {
+            self.shared.records.ensure_sweep(self.shared.times.now()).await?;
         }
         Ok(())
     }

@@ -59,8 +59,9 @@ where
     let mut stage = listen::signals()?;
     let app = App::open(config)?;
     let tasks = Arc::new(Tasks::new(app.clone())?);
-    // Before recovery: what a worker of the last run held, nobody holds any more.
     let jobs = work::open(&app, Role::Serve).await?;
+    // Before recovery: what the last run's workers published and did not record would look as if it were being made.
+    jobs.take_back().await?;
     app.metrics.add(|registry| {
         jobs.register_metrics(registry);
         tasks.register_metrics(registry);
