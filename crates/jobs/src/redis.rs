@@ -9,7 +9,8 @@
 //! claims them in the catalog, and only what it gets there is run. An id that comes twice is claimed once.
 //!
 //! Entries are read without Redis keeping note of who read them: whether a task is held, and until when, stands in its
-//! row. An entry is deleted once its claim was tried; one whose reader died first is cut off at the stream's limit.
+//! row. An entry is deleted once its claim was tried; one whose reader died first is deleted when the next connection
+//! begins, or cut off at the stream's limit.
 
 mod link;
 mod relay;
@@ -182,7 +183,7 @@ impl Engine for Redis {
             }
             Ok::<_, RedisError>(())
         };
-        // Left behind, they are claimed by nobody and cut off at the stream's limit.
+        // Left behind, they are claimed by nobody, and deleted when the next connection begins.
         if !matches!(tokio::time::timeout(Duration::from_millis(500), clean).await, Ok(Ok(()))) {
             tracing::debug!("entries were left in redis");
         }

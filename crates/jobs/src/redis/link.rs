@@ -6,6 +6,7 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use records::TaskKind;
 use redis::aio::MultiplexedConnection;
+use redis::streams::StreamInfoGroupsReply;
 use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, RedisResult};
 
 use crate::{Error, RedisOptions, Shared};
@@ -161,8 +162,22 @@ impl Shared {
             .query_async(connection)
             .await;
         match made {
-            Err(error) if error.code() != Some("BUSYGROUP") => Err(link.server.told(&error)),
-            _ => Ok(()),
+            Err(error) if error.code() != Some("BUSYGROUP") => return Err(link.server.told(&error)),
+            _ => {}
         }
+        delete_read(connection, stream).await.map_err(|error| link.server.told(&error))
     }
+}
+
+/// Deletes entries that were read already. Redis may have answered a read on a connection nobody listened to any more:
+/// nobody would ever delete what it gave away there.
+async fn delete_read(connection: &mut MultiplexedConnection, stream: &Stream) -> RedisResult<()> {
+    let groups: StreamInfoGroupsReply =
+        redis::cmd("XINFO").arg("GROUPS").arg(&stream.key).query_async(connection).await?;
+    let Some(group) = groups.groups.into_iter().find(|group| group.name == GROUP) else { return Ok(()) };
+    let last = group.last_delivered_id;
+    let mut both = redis::pipe();
+    both.cmd("XTRIM").arg(&stream.key).arg("MINID").arg(&last).ignore();
+    both.cmd("XDEL").arg(&stream.key).arg(&last).ignore();
+    both.query_async(connection).await
 }

@@ -82,6 +82,27 @@ async fn redis_may_hang_for_shorter_and_for_longer_than_it_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_read_on_a_connection_that_was_lost_does_not_stay_in_the_stream() {
+    let rig = Rig::redis();
+    let mut options = rig.options("serve/one");
+    options.process.parallel = 0;
+    let server = rig.start_with(options, rig.records.clone(), works(&rig, Duration::ZERO)).await;
+    rig.upload(1, 10).await;
+    let length = || tokio::task::block_in_place(|| rig.server().ask::<usize>(&["XLEN", STREAM]));
+    until("tasks handed over", async || length() == 10).await;
+    // As a reader whose connection broke before the answer reached it.
+    let read = ["XREADGROUP", "GROUP", "workers", "worker", "COUNT", "10", "NOACK", "STREAMS", STREAM, ">"];
+    let reply: redis::streams::StreamReadReply = tokio::task::block_in_place(|| rig.server().ask(&read));
+    assert_eq!(reply.keys[0].ids.len(), 10);
+    let worker = rig.start_with(rig.options("worker/two"), rig.beside(), works(&rig, Duration::ZERO)).await;
+    rig.wait_for_effects(10).await;
+    until("an empty stream", async || length() == 0).await;
+    worker.stop().await;
+    server.stop().await;
+    assert_eq!(rig.log.count(), 10);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_comes_later_is_waited_for_and_stopping_is_not() {
     let rig = Rig::new(Some(Server::absent(None)));
     rig.upload(1, 20).await;
