@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use crate::directory::{Directories, FsyncError, create_folder};
 use crate::metrics::Metrics;
 use crate::staging::{StagedBlob, sha256_of};
-use crate::{BlobsOptions, Error, PublishedBlob, Result};
+use crate::{BlobsOptions, Error, Part, PublishedBlob, Result};
 
 pub(crate) const STAGING: &str = ".staging";
 pub(crate) const QUARANTINE: &str = ".quarantine";
@@ -224,20 +224,26 @@ impl Folder {
         if file.metadata()?.is_file() { Ok(file) } else { Err(Error::BadKey(key.to_owned())) }
     }
 
-    pub(crate) fn open_verified(&self, key: &str, sha256: &[u8; 32]) -> Result<(File, u64)> {
+    /// Opens a blob where a part of it begins, and how many bytes of that part there are.
+    fn open_part(&self, key: &str, part: Part) -> Result<(File, u64)> {
         let mut file = self.open_blob(key)?;
-        if sha256_of(&mut file)? != *sha256 {
+        let behind = file.metadata()?.len().saturating_sub(part.offset_bytes);
+        file.seek(SeekFrom::Start(part.offset_bytes))?;
+        Ok((file, part.size_bytes.min(behind)))
+    }
+
+    pub(crate) fn open_verified(&self, key: &str, part: Part, sha256: &[u8; 32]) -> Result<(File, u64)> {
+        let (mut file, size_bytes) = self.open_part(key, part)?;
+        if sha256_of(&mut (&mut file).take(size_bytes))? != *sha256 {
             return Err(Error::Damaged);
         }
-        let size_bytes = file.stream_position()?;
-        file.seek(SeekFrom::Start(0))?;
+        file.seek(SeekFrom::Start(part.offset_bytes))?;
         Ok((file, size_bytes))
     }
 
-    pub(crate) fn look(&self, key: &str, deep: bool) -> Result<Found> {
-        let mut file = self.open_blob(key)?;
-        let size_bytes = file.metadata()?.len();
-        Ok(Found { size_bytes, sha256: if deep { Some(sha256_of(&mut file)?) } else { None } })
+    pub(crate) fn look(&self, key: &str, part: Part, deep: bool) -> Result<Found> {
+        let (file, size_bytes) = self.open_part(key, part)?;
+        Ok(Found { size_bytes, sha256: if deep { Some(sha256_of(&mut file.take(size_bytes))?) } else { None } })
     }
 }
 

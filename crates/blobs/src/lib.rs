@@ -104,6 +104,20 @@ pub struct Blobs {
     pool: pool::DiskPool,
 }
 
+/// A part of a blob: things that are made, read and deleted together share one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Bytes before it.
+    pub offset_bytes: u64,
+    /// Its bytes.
+    pub size_bytes: u64,
+}
+
+impl Part {
+    /// All there is.
+    pub const WHOLE: Self = Self { offset_bytes: 0, size_bytes: u64::MAX };
+}
+
 /// Bytes that are durable under their key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishedBlob {
@@ -159,13 +173,14 @@ impl Blobs {
         self.pool.run_always(move || folder.delete(&key)).await
     }
 
-    /// Opens a blob for reading after its bytes were checked against `sha256`: bit rot is never served.
+    /// Opens a part of a blob for reading, where it begins, after its bytes were checked against `sha256`: bit rot is
+    /// never served. Also how many bytes it has.
     ///
     /// # Errors
     /// [`Error::Damaged`] where they differ.
-    pub async fn open_verified(&self, key: String, sha256: [u8; 32]) -> Result<(File, u64)> {
+    pub async fn open_verified(&self, key: String, part: Part, sha256: [u8; 32]) -> Result<(File, u64)> {
         let folder = self.folder.clone();
-        self.pool.run(move || folder.open_verified(&key, &sha256)).await
+        self.pool.run(move || folder.open_verified(&key, part, &sha256)).await
     }
 
     /// Reads the next piece of an open blob on the disk pool; empty at its end.
@@ -180,10 +195,10 @@ impl Blobs {
             .await
     }
 
-    /// What a key's file is like, its bytes read through if `deep`.
-    pub async fn look(&self, key: String, deep: bool) -> Result<Found> {
+    /// What there is of a part of a blob, its bytes read through if `deep`.
+    pub async fn look(&self, key: String, part: Part, deep: bool) -> Result<Found> {
         let folder = self.folder.clone();
-        self.pool.run_always(move || folder.look(&key, deep)).await
+        self.pool.run_always(move || folder.look(&key, part, deep)).await
     }
 
     /// The time folders (`<YYYY-MM-DD>/<HHMM>`), oldest first.

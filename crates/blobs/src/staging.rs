@@ -237,7 +237,7 @@ impl StagedBlob {
 }
 
 /// SHA-256 of the rest of a file.
-pub(crate) fn sha256_of(file: &mut File) -> std::io::Result<[u8; 32]> {
+pub(crate) fn sha256_of(file: &mut impl Read) -> std::io::Result<[u8; 32]> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 64 * 1024];
     loop {

@@ -2,11 +2,17 @@
 
 use std::fs::File;
 
+use blobs::Part;
 use records::{Capture, Derivative, Store};
 use uuid::Uuid;
 
 use crate::Intake;
 use crate::fsck::STEP;
+
+/// Where a derivative lies in its blob.
+pub(crate) fn part_of(derivative: &Derivative) -> Part {
+    Part { offset_bytes: derivative.offset_bytes, size_bytes: derivative.size_bytes }
+}
 
 /// Why a stored photo cannot be shown.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +31,7 @@ impl Intake {
     /// # Errors
     /// [`FileRefusal::Damaged`] on bit rot, which is also logged as an error: an operator must hear of it.
     pub async fn open_photo(&self, capture: &Capture) -> Result<(File, u64), FileRefusal> {
-        match self.blobs.open_verified(capture.blob.key.clone(), capture.blob.sha256).await {
+        match self.blobs.open_verified(capture.blob.key.clone(), Part::WHOLE, capture.blob.sha256).await {
             Ok(opened) => Ok(opened),
             Err(blobs::Error::Damaged) => {
                 tracing::error!(capture_id = %capture.id, "a stored photo is damaged; it is not served. Run filmgate fsck --deep");
@@ -38,7 +44,7 @@ impl Intake {
         }
     }
 
-    /// Opens a picture made of a photo, its bytes checked as those of a photo are.
+    /// Opens a picture made of a photo where it begins, its bytes checked as those of a photo are.
     ///
     /// # Errors
     /// As [`Intake::open_photo`].
@@ -47,7 +53,8 @@ impl Intake {
         capture: &Capture,
         derivative: &Derivative,
     ) -> Result<(File, u64), FileRefusal> {
-        match self.derivatives.open_verified(derivative.blob_key.clone(), derivative.sha256).await {
+        match self.derivatives.open_verified(derivative.blob_key.clone(), part_of(derivative), derivative.sha256).await
+        {
             Ok(opened) => Ok(opened),
             Err(blobs::Error::Damaged) => {
                 tracing::error!(capture_id = %capture.id, "a derivative is damaged; it is not served. Run filmgate fsck --deep --repair");

@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use blobs::Part;
 use records::Capture;
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::Intake;
+use crate::delete::part_of;
 
 /// Rows looked at in one step.
 pub(crate) const STEP: usize = 500;
@@ -129,14 +131,15 @@ impl Intake {
     }
 
     async fn check_derivatives(&self, options: FsckOptions, report: &mut FsckReport) -> Result<(), FsckError> {
-        let mut after = String::new();
+        let mut after = (String::new(), None);
         loop {
             let derivatives = self.records.derivatives_by_key(after, STEP).await?;
             let Some((_, last)) = derivatives.last() else { break };
-            after = last.blob_key.clone();
+            after = (last.blob_key.clone(), Some(last.offset_bytes));
             for (capture_id, derivative) in derivatives {
                 report.derivatives_checked += 1;
-                let intact = match self.derivatives.look(derivative.blob_key.clone(), options.deep).await {
+                let part = part_of(&derivative);
+                let intact = match self.derivatives.look(derivative.blob_key.clone(), part, options.deep).await {
                     Ok(found) => {
                         found.size_bytes == derivative.size_bytes
                             && found.sha256.is_none_or(|sha256| sha256 == derivative.sha256)
@@ -171,7 +174,7 @@ impl Intake {
     }
 
     async fn check_row(&self, capture: &Capture, deep: bool) -> Result<Option<Fault>, FsckError> {
-        let found = match self.blobs.look(capture.blob.key.clone(), deep).await {
+        let found = match self.blobs.look(capture.blob.key.clone(), Part::WHOLE, deep).await {
             Ok(found) => found,
             Err(blobs::Error::NotFound | blobs::Error::BadKey(_)) => return Ok(Some(Fault::Missing)),
             Err(error) => return Err(error.into()),

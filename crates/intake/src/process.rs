@@ -4,7 +4,9 @@
 //! Every run publishes under keys that carry the claim's fence, so that a worker that was thought dead overwrites
 //! nothing of the one that took its place; what a run published in vain, [`Intake::discard`] removes, or the sweep.
 
-use blobs::{Blobs, PublishedBlob, StagedBlob};
+use std::collections::BTreeSet;
+
+use blobs::PublishedBlob;
 use decoder::{DecodeError, Developed};
 use records::{Capture, Claim, Derivative, Effect, Processed, StoredBlob};
 use sha2::{Digest, Sha256};
@@ -60,33 +62,11 @@ impl Intake {
         let capture = found.ok_or_else(|| ProcessOutcome::Failed("the capture was deleted".to_owned()))?;
         let photo = self.read_photo(&capture).await?;
         let developed = self.decoder.develop(photo.clone()).await?;
-        let (mut parts, mut derivatives) = (Vec::new(), Vec::new());
-        for derivative in &developed.derivatives {
-            let name = format!(
-                "{}.{}.{}.{}",
-                capture.id.simple(),
-                claim.fence,
-                derivative.size.as_str(),
-                derivative.image_type.extension()
-            );
-            let key = self.key_now(&name);
-            derivatives.push(Derivative {
-                size: derivative.size.as_str().to_owned(),
-                content_type: derivative.image_type.content_type().to_owned(),
-                blob_key: key.clone(),
-                size_bytes: derivative.bytes.len() as u64,
-                width_px: derivative.width_px,
-                height_px: derivative.height_px,
-                sha256: Sha256::digest(&derivative.bytes).into(),
-            });
-            parts.push((stage(&self.derivatives, &derivative.bytes).await?, key));
-        }
-        self.derivatives.publish(parts).await?;
+        let derivatives = self.publish_derivatives(claim, &capture, &developed).await?;
         let replacement = match self.replace(claim, &capture, &developed, photo).await {
             Ok(replacement) => replacement,
             Err(outcome) => {
-                self.remove_derivatives(derivatives.iter().map(|derivative| derivative.blob_key.clone()).collect())
-                    .await;
+                self.remove_derivatives(&derivatives).await;
                 return Err(outcome);
             }
         };
@@ -102,6 +82,39 @@ impl Intake {
             derivatives,
             replacement,
         }))))
+    }
+
+    /// Makes the derivatives durable, all of them in one blob: a file and its fsync for each of them would cost those
+    /// who upload meanwhile more than decoding does.
+    async fn publish_derivatives(
+        &self,
+        claim: &Claim,
+        capture: &Capture,
+        developed: &Developed,
+    ) -> Result<Vec<Derivative>, blobs::Error> {
+        let key = self.key_now(&format!("{}.{}.derivatives", capture.id.simple(), claim.fence));
+        let mut staging = self.derivatives.stage();
+        let (mut derivatives, mut offset_bytes) = (Vec::new(), 0);
+        for derivative in &developed.derivatives {
+            let size_bytes = derivative.bytes.len() as u64;
+            derivatives.push(Derivative {
+                size: derivative.size.as_str().to_owned(),
+                content_type: derivative.image_type.content_type().to_owned(),
+                blob_key: key.clone(),
+                offset_bytes,
+                size_bytes,
+                width_px: derivative.width_px,
+                height_px: derivative.height_px,
+                sha256: Sha256::digest(&derivative.bytes).into(),
+            });
+            staging.write(&derivative.bytes).await?;
+            offset_bytes += size_bytes;
+        }
+        if !derivatives.is_empty() {
+            let staged = staging.finish(|_| ()).await?.0;
+            self.derivatives.publish(vec![(staged, key)]).await?;
+        }
+        Ok(derivatives)
     }
 
     async fn read_photo(&self, capture: &Capture) -> Result<Vec<u8>, ProcessOutcome> {
@@ -139,7 +152,9 @@ impl Intake {
         let extension = developed.image_type.extension();
         let key = self.key_now(&format!("{}.{}.{extension}", capture.id, claim.fence));
         let size_bytes = bare.len() as u64;
-        self.blobs.publish(vec![(stage(&self.blobs, &bare).await?, key.clone())]).await?;
+        let mut staging = self.blobs.stage();
+        staging.write(&bare).await?;
+        self.blobs.publish(vec![(staging.finish(|_| ()).await?.0, key.clone())]).await?;
         Ok(Some(StoredBlob { key, format: "plain".to_owned(), size_bytes, sha256 }))
     }
 
@@ -150,8 +165,7 @@ impl Intake {
     /// Removes what a run published whose effect did not take place.
     pub async fn discard(&self, effect: Effect) {
         let Effect::Processed(processed) = effect else { return };
-        self.remove_derivatives(processed.derivatives.into_iter().map(|derivative| derivative.blob_key).collect())
-            .await;
+        self.remove_derivatives(&processed.derivatives).await;
         if let Some(blob) = processed.replacement
             && let Err(error) = self.blobs.unpublish(vec![PublishedBlob { key: blob.key }]).await
         {
@@ -159,8 +173,9 @@ impl Intake {
         }
     }
 
-    async fn remove_derivatives(&self, keys: Vec<String>) {
-        let blobs = keys.into_iter().map(|key| PublishedBlob { key }).collect();
+    async fn remove_derivatives(&self, derivatives: &[Derivative]) {
+        let keys: BTreeSet<&String> = derivatives.iter().map(|derivative| &derivative.blob_key).collect();
+        let blobs = keys.into_iter().map(|key| PublishedBlob { key: key.clone() }).collect();
         if let Err(error) = self.derivatives.unpublish(blobs).await {
             tracing::warn!(%error, "derivatives that belong to no capture could not be removed; a sweep will");
         }
@@ -191,9 +206,3 @@ impl Intake {
 
 /// Bytes read from the disk at once.
 const PIECE_BYTES: usize = 256 * 1024;
-
-async fn stage(store: &Blobs, bytes: &[u8]) -> Result<StagedBlob, blobs::Error> {
-    let mut staging = store.stage();
-    staging.write(bytes).await?;
-    Ok(staging.finish(|_| ()).await?.0)
-}

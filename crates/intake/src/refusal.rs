@@ -54,6 +54,8 @@ pub enum Refusal {
     TooManyUploads,
     #[error("The server has as many uploads under way as it takes; try again shortly")]
     Overloaded,
+    #[error("Another program holds the catalog; try again shortly")]
+    CatalogBusy,
     #[error("The session kept changing while the upload was on its way; try again shortly")]
     SessionUnsettled,
     #[error("The server has no room for more photos; tell the operator")]
@@ -134,7 +136,7 @@ impl Refusal {
             Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::IdempotencyKeyInProgress => "idempotency_key_in_progress",
             Self::TooManyUploads => "too_many_uploads",
-            Self::Overloaded => "overloaded",
+            Self::Overloaded | Self::CatalogBusy => "overloaded",
             Self::SessionUnsettled => "session_unsettled",
             Self::DiskFull => "disk_full",
             Self::StorageStopped => "storage_stopped",
@@ -154,7 +156,7 @@ impl From<records::Error> for Refusal {
     fn from(error: records::Error) -> Self {
         match error {
             records::Error::Full => Self::DiskFull,
-            records::Error::Busy => Self::Overloaded,
+            records::Error::Busy => Self::CatalogBusy,
             records::Error::Stopped | records::Error::OutcomeUnknown(_) => Self::StorageStopped,
             other => Self::Internal(other.to_string()),
         }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use blobs::Part;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
@@ -150,7 +151,7 @@ impl Intake {
             let Some(last) = keys.last() else { return Ok(failed) };
             after = last.clone();
             for key in keys {
-                if matches!(self.blobs.look(key.clone(), false).await, Err(blobs::Error::NotFound)) {
+                if matches!(self.blobs.look(key.clone(), Part::WHOLE, false).await, Err(blobs::Error::NotFound)) {
                     continue;
                 }
                 if let Err(error) = self.blobs.delete(key.clone()).await {

@@ -95,6 +95,11 @@ impl Records {
         self.engine.is_stopped()
     }
 
+    /// For how long another program has held the catalog, so that nothing can be written.
+    pub fn held_up(&self) -> std::time::Duration {
+        self.engine.held_up()
+    }
+
     /// Asks the catalog a trivial question, for readiness checks.
     pub async fn ping(&self) -> Result<()> {
         self.engine.read(|db| Ok(db.query_row("SELECT 1", [], |_| Ok(()))?)).await

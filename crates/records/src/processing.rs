@@ -58,8 +58,10 @@ pub struct Derivative {
     pub size: String,
     /// Its true type.
     pub content_type: String,
-    /// Key in the store of derivatives.
+    /// Key in the store of derivatives: those of one run share a blob.
     pub blob_key: String,
+    /// Where in that blob it begins.
+    pub offset_bytes: u64,
     /// Its bytes.
     pub size_bytes: u64,
     /// Its width in pixels.
@@ -89,17 +91,18 @@ impl Store {
     }
 }
 
-const DERIVATIVE_COLUMNS: &str = "size, content_type, blob_key, size_bytes, width_px, height_px, sha256";
+const DERIVATIVE_COLUMNS: &str = "size, content_type, blob_key, offset_bytes, size_bytes, width_px, height_px, sha256";
 
 fn derivative_from(row: &Row<'_>) -> rusqlite::Result<Derivative> {
     Ok(Derivative {
         size: row.get(0)?,
         content_type: row.get(1)?,
         blob_key: row.get(2)?,
-        size_bytes: row.get(3)?,
-        width_px: row.get(4)?,
-        height_px: row.get(5)?,
-        sha256: row.get(6)?,
+        offset_bytes: row.get(3)?,
+        size_bytes: row.get(4)?,
+        width_px: row.get(5)?,
+        height_px: row.get(6)?,
+        sha256: row.get(7)?,
     })
 }
 
@@ -121,13 +124,14 @@ pub(crate) fn take_effect(
     db.prepare_cached("DELETE FROM derivatives WHERE capture_id = ?")?.execute([id])?;
     for derivative in &processed.derivatives {
         db.prepare_cached(&format!(
-            "INSERT INTO derivatives (capture_id, {DERIVATIVE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+            "INSERT INTO derivatives (capture_id, {DERIVATIVE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         ))?
         .execute(params![
             id,
             derivative.size,
             derivative.content_type,
             derivative.blob_key,
+            derivative.offset_bytes,
             derivative.size_bytes,
             derivative.width_px,
             derivative.height_px,
@@ -338,7 +342,7 @@ impl Records {
             .read(move |db| {
                 // As in blob_keys_in.
                 let mut statement = db.prepare_cached(
-                    "SELECT blob_key FROM derivatives WHERE blob_key > ?1 || '/' AND blob_key < ?1 || '0'",
+                    "SELECT DISTINCT blob_key FROM derivatives WHERE blob_key > ?1 || '/' AND blob_key < ?1 || '0'",
                 )?;
                 Ok(statement.query_map([folder], |row| row.get(0))?.collect::<rusqlite::Result<Vec<_>>>()?)
             })
@@ -395,15 +399,22 @@ impl Records {
             .await
     }
 
-    /// Derivatives by capture and size, those after the given one: all of them in steps, for checks.
-    pub async fn derivatives_by_key(&self, after: String, limit: usize) -> Result<Vec<(Uuid, Derivative)>> {
+    /// Derivatives in the order of their blobs and offsets, those after the given ones: all in steps, for checks.
+    pub async fn derivatives_by_key(
+        &self,
+        (after_key, after_offset_bytes): (String, Option<u64>),
+        limit: usize,
+    ) -> Result<Vec<(Uuid, Derivative)>> {
         self.engine
             .read(move |db| {
                 let mut statement = db.prepare_cached(&format!(
-                    "SELECT {DERIVATIVE_COLUMNS}, capture_id FROM derivatives WHERE blob_key > ? ORDER BY blob_key LIMIT ?"
+                    "SELECT {DERIVATIVE_COLUMNS}, capture_id FROM derivatives
+                     WHERE (blob_key, offset_bytes) > (?, coalesce(?, -1)) ORDER BY blob_key, offset_bytes LIMIT ?"
                 ))?;
                 Ok(statement
-                    .query_map(params![after, limit], |row| Ok((row.get(7)?, derivative_from(row)?)))?
+                    .query_map(params![after_key, after_offset_bytes, limit], |row| {
+                        Ok((row.get(8)?, derivative_from(row)?))
+                    })?
                     .collect::<rusqlite::Result<Vec<_>>>()?)
             })
             .await

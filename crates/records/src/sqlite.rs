@@ -110,8 +110,12 @@ struct Shared {
     readers: Mutex<Vec<Connection>>,
     read_permits: Arc<Semaphore>,
     stopped: Arc<AtomicBool>,
+    held_up: HeldUp,
     metrics: Metrics,
 }
+
+/// Since when the writer has waited for another program to let go of the catalog; none where it does not.
+type HeldUp = Arc<Mutex<Option<Instant>>>;
 
 impl Engine {
     pub(crate) fn open(path: &Path, options: &CatalogOptions) -> Result<Self> {
@@ -132,12 +136,14 @@ impl Engine {
             .collect::<Result<Vec<_>>>()?;
         let metrics = Metrics::new();
         let stopped = Arc::new(AtomicBool::new(false));
+        let held_up = HeldUp::default();
         let (writes, queue) = mpsc::channel();
         let writer = Writer {
             connection,
             queue,
             batch_max: options.commit_batch_max.max(1),
             stopped: stopped.clone(),
+            held_up: held_up.clone(),
             metrics: metrics.clone(),
         };
         let thread = std::thread::Builder::new()
@@ -151,6 +157,7 @@ impl Engine {
                 read_permits: Arc::new(Semaphore::new(readers.len())),
                 readers: Mutex::new(readers),
                 stopped,
+                held_up,
                 metrics,
             }),
         })
@@ -162,6 +169,12 @@ impl Engine {
 
     pub(crate) fn is_stopped(&self) -> bool {
         self.shared.stopped.load(Ordering::Acquire)
+    }
+
+    /// For how long another program has kept the writer from beginning.
+    pub(crate) fn held_up(&self) -> Duration {
+        let since = *self.shared.held_up.lock().unwrap_or_else(PoisonError::into_inner);
+        since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// Runs `request` in the writer's next transaction; returns once that is durable.
@@ -288,6 +301,7 @@ struct Writer {
     queue: mpsc::Receiver<Write>,
     batch_max: usize,
     stopped: Arc<AtomicBool>,
+    held_up: HeldUp,
     metrics: Metrics,
 }
 
@@ -325,7 +339,7 @@ impl Writer {
         let mut lost = None;
         if self.stopped.load(Ordering::Acquire) {
             lost = Some(Fate::Stopped);
-        } else if let Err(error) = self.connection.execute_batch("BEGIN IMMEDIATE") {
+        } else if let Err(error) = self.begin() {
             lost = Some(Fate::of(&error.into()));
         }
         for write in batch {
@@ -350,6 +364,15 @@ impl Writer {
                 Fate::Stopped => Fate::Stopped,
             }
         })
+    }
+
+    fn begin(&self) -> rusqlite::Result<()> {
+        let wait = |since| *self.held_up.lock().unwrap_or_else(PoisonError::into_inner) = since;
+        wait(Some(Instant::now()));
+        let begun = self.connection.execute_batch("BEGIN IMMEDIATE");
+        // Where it gave up, the next to write will wait as well; until then nobody knows.
+        wait(None);
+        begun
     }
 
     /// A transaction left open would swallow the next batch into this one's fate.

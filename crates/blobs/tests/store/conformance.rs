@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use blobs::{Blobs, BlobsOptions, Error, key_at};
+use blobs::{Blobs, BlobsOptions, Error, Part, key_at};
 use sha2::{Digest, Sha256};
 
 use crate::support::{FOLDER, bytes, key, store, store_with};
@@ -25,9 +25,9 @@ async fn check_round_trip(length: usize, piece: usize) {
     let published = store.blobs.publish(vec![(staged, key("a.jpg"))]).await.unwrap();
     assert_eq!(published[0].key, key("a.jpg"));
     assert_eq!(store.read(&key("a.jpg"), sha256(&whole)).await.unwrap(), whole, "{length} in {piece}");
-    let found = store.blobs.look(key("a.jpg"), true).await.unwrap();
+    let found = store.blobs.look(key("a.jpg"), Part::WHOLE, true).await.unwrap();
     assert_eq!((found.size_bytes, found.sha256), (length as u64, Some(sha256(&whole))));
-    assert_eq!(store.blobs.look(key("a.jpg"), false).await.unwrap().sha256, None);
+    assert_eq!(store.blobs.look(key("a.jpg"), Part::WHOLE, false).await.unwrap().sha256, None);
     store.nothing_is_staged().await;
 }
 
@@ -123,8 +123,8 @@ async fn what_is_no_key_is_refused_by_every_door() {
         let refused = |error: Error| assert!(matches!(error, Error::BadKey(_)), "{bad:?}: {error}");
         refused(store.publish(b"x", bad).await.unwrap_err());
         refused(store.blobs.delete(bad.to_owned()).await.unwrap_err());
-        refused(store.blobs.look(bad.to_owned(), false).await.unwrap_err());
-        refused(store.blobs.open_verified(bad.to_owned(), [0; 32]).await.unwrap_err());
+        refused(store.blobs.look(bad.to_owned(), Part::WHOLE, false).await.unwrap_err());
+        refused(store.blobs.open_verified(bad.to_owned(), Part::WHOLE, [0; 32]).await.unwrap_err());
         refused(store.blobs.quarantine(bad.to_owned()).await.unwrap_err());
     }
     for bad in ["", "..", "a/..", "../..", ".staging", "a/b/c", "/a"] {
@@ -143,10 +143,37 @@ async fn what_is_no_key_is_refused_by_every_door() {
 async fn other_bytes_than_those_stored_are_damaged() {
     let store = store();
     store.publish(b"photo", &key("a.jpg")).await.unwrap();
-    let error = store.blobs.open_verified(key("a.jpg"), sha256(b"phoTo")).await.unwrap_err();
+    let error = store.blobs.open_verified(key("a.jpg"), Part::WHOLE, sha256(b"phoTo")).await.unwrap_err();
     assert!(matches!(error, Error::Damaged), "{error}");
-    let error = store.blobs.open_verified(key("b.jpg"), sha256(b"photo")).await.unwrap_err();
+    let error = store.blobs.open_verified(key("b.jpg"), Part::WHOLE, sha256(b"photo")).await.unwrap_err();
     assert!(matches!(error, Error::NotFound), "{error}");
+}
+
+#[tokio::test]
+async fn a_part_is_looked_at_and_opened_without_what_is_around_it() {
+    let store = store();
+    let whole = bytes(100_000);
+    store.publish(&whole, &key("a.jpg")).await.unwrap();
+    for (offset, size, there) in
+        [(0, 10, 10), (40_000, 50_000, 50_000), (99_999, 1, 1), (99_990, 20, 10), (100_001, 5, 0)]
+    {
+        let part = Part { offset_bytes: offset as u64, size_bytes: size as u64 };
+        let want = &whole[offset.min(whole.len())..(offset + there).min(whole.len())];
+        let found = store.blobs.look(key("a.jpg"), part, true).await.unwrap();
+        assert_eq!((found.size_bytes, found.sha256), (there as u64, Some(sha256(want))), "{part:?}");
+        let (file, size_bytes) = store.blobs.open_verified(key("a.jpg"), part, sha256(want)).await.unwrap();
+        let (_, piece) = store.blobs.read_piece(file, there).await.unwrap();
+        assert_eq!((piece.as_slice(), size_bytes), (want, there as u64), "{part:?}");
+    }
+    // Damage beside a part is none of its business.
+    let path = store.blobs.root().join(key("a.jpg"));
+    let mut damaged = whole.clone();
+    damaged[5] ^= 1;
+    std::fs::write(path, damaged).unwrap();
+    let (hit, spared) = (Part { offset_bytes: 0, size_bytes: 6 }, Part { offset_bytes: 6, size_bytes: 6 });
+    let error = store.blobs.open_verified(key("a.jpg"), hit, sha256(&whole[..6])).await.unwrap_err();
+    assert!(matches!(error, Error::Damaged), "{error}");
+    store.blobs.open_verified(key("a.jpg"), spared, sha256(&whole[6..12])).await.unwrap();
 }
 
 #[tokio::test]
@@ -234,7 +261,7 @@ async fn a_disk_below_its_free_room_takes_nothing_and_still_reads_and_deletes() 
     let full = Blobs::open(&store.root(), full).unwrap();
     let error = full.stage().finish(|_| ()).await.err().unwrap();
     assert!(matches!(error, Error::Full), "{error}");
-    full.open_verified(key("a.jpg"), sha256(b"photo")).await.unwrap();
+    full.open_verified(key("a.jpg"), Part::WHOLE, sha256(b"photo")).await.unwrap();
     full.delete(key("a.jpg")).await.unwrap();
     store.nothing_is_staged().await;
 }

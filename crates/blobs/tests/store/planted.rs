@@ -3,15 +3,15 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use blobs::Error;
+use blobs::{Error, Part};
 use rustix::fs::{CWD, FileType, Mode};
 
 use crate::support::{FOLDER, Store, files_in, key, store};
 
 async fn check_refused(store: &Store, what: &str) {
     let refused = |door: &str, error: Error| assert!(matches!(error, Error::BadKey(_)), "{what}, {door}: {error}");
-    refused("open", store.blobs.open_verified(key("a.jpg"), [0; 32]).await.unwrap_err());
-    refused("look", store.blobs.look(key("a.jpg"), true).await.unwrap_err());
+    refused("open", store.blobs.open_verified(key("a.jpg"), Part::WHOLE, [0; 32]).await.unwrap_err());
+    refused("look", store.blobs.look(key("a.jpg"), Part::WHOLE, true).await.unwrap_err());
 }
 
 async fn check_folder_refused(store: &Store, what: &str) {

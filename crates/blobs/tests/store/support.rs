@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use blobs::{Blobs, BlobsOptions, Error, PublishedBlob, Result, StagedBlob, key_at};
+use blobs::{Blobs, BlobsOptions, Error, Part, PublishedBlob, Result, StagedBlob, key_at};
 
 /// A moment in 2027, and the folder of its minute.
 pub const NOW: i64 = 1_800_000_000;
@@ -48,7 +48,7 @@ impl Store {
 
     /// The bytes under a key, read as a request reads them.
     pub async fn read(&self, key: &str, sha256: [u8; 32]) -> Result<Vec<u8>> {
-        let (mut file, size_bytes) = self.blobs.open_verified(key.to_owned(), sha256).await?;
+        let (mut file, size_bytes) = self.blobs.open_verified(key.to_owned(), Part::WHOLE, sha256).await?;
         let mut bytes = Vec::new();
         loop {
             let piece;
@@ -62,7 +62,7 @@ impl Store {
     }
 
     pub async fn is_there(&self, key: &str) -> bool {
-        match self.blobs.look(key.to_owned(), false).await {
+        match self.blobs.look(key.to_owned(), Part::WHOLE, false).await {
             Ok(_) => true,
             Err(Error::NotFound) => false,
             Err(error) => panic!("{key}: {error}"),

@@ -196,7 +196,8 @@ async fn tasks(app: &App) -> anyhow::Result<Vec<Finding>> {
     let waiting = count(TaskState::Pending) + count(TaskState::Retry);
     if waiting > 10_000 {
         findings.push(warning(format!(
-            "{waiting} tasks are waiting: give processing.workers more, or start a filmgate worker beside the server"
+            "{waiting} tasks are waiting: give processing.workers more (this machine has {cores} processors, and half of \
+             them leave uploads as quick as before), or start a filmgate worker beside the server"
         )));
     }
     Ok(findings)

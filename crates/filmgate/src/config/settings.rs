@@ -203,9 +203,10 @@ settings! {
 
     /// What is made of a photo after its upload: pictures to show, and signs of its quality.
     [processing] Processing {
-        /// Photos that this server decodes at once, each in a process of its own.
-        /// 0: none; `filmgate worker` does it.
-        workers: usize = 2, in 0..=256;
+        /// Photos that this server decodes at once, each in a process of its own. One for each two
+        /// processors leaves uploads and pages as quick as without; with one for each they wait for
+        /// a processor at times. 0: none; `filmgate worker` does it.
+        workers: usize = 1, in 0..=256;
         /// Memory of all decodes at once, in bytes. A photo that alone needs more is refused.
         decode_memory_bytes_max: u64 = 1_073_741_824, in 16_777_216..=1_125_899_906_842_624;
         /// Longest decode, in milliseconds, waiting for a processor included.

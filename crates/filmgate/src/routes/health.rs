@@ -1,5 +1,7 @@
 //! `/livez`, `/readyz`, `/metrics`: for whoever watches.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -20,6 +22,9 @@ pub async fn livez() -> &'static str {
     "ok\n"
 }
 
+/// A command beside the server may hold the catalog for a moment.
+const HELD_UP_MAX: Duration = Duration::from_secs(1);
+
 /// Whether uploads should be sent here.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Readiness {
@@ -31,8 +36,8 @@ pub struct Readiness {
 
 /// Ready for uploads
 ///
-/// Not while draining, with too little disk, a full disk queue, a full house, or a store that stopped after a failed
-/// fsync.
+/// Not while draining, with too little disk, a full disk queue, a full house, a catalog that another program holds, or
+/// a store that stopped after a failed fsync.
 #[utoipa::path(get, path = "/readyz", tag = "Operation", security(()),
     responses((status = 200, description = "Ready", body = Readiness), (status = 503, description = "Not ready", body = Readiness),
               (status = "default", response = ProblemResponse)))]
@@ -64,6 +69,9 @@ async fn problems(app: &App) -> Vec<String> {
     let (uploads, uploads_max) = app.intake.uploads_in_flight();
     if uploads >= uploads_max {
         problems.push("as many uploads are under way as are taken (ingest.uploads_in_flight_max)".to_owned());
+    }
+    if app.records.held_up() > HELD_UP_MAX {
+        problems.push("another program holds the catalog: stop it, or end its transaction".to_owned());
     }
     if let Err(error) = app.records.ping().await {
         problems.push(format!("the catalog does not answer: {error}"));

@@ -34,7 +34,7 @@ async fn begun() -> (House, Claim) {
 /// Publishes a thumbnail as a run under this claim does.
 async fn published(house: &House, claim: &Claim) -> Derivative {
     let capture_id = claim.task.capture_id.unwrap();
-    let key = blobs::key_at(now(house).as_second(), &format!("{}.{}.thumb.jpg", capture_id.simple(), claim.fence));
+    let key = blobs::key_at(now(house).as_second(), &format!("{}.{}.derivatives", capture_id.simple(), claim.fence));
     let mut staging = house.derivatives.stage();
     staging.write(&frame(claim.fence.unsigned_abs())).await.unwrap();
     let (staged, ()) = staging.finish(|_| ()).await.unwrap();
@@ -44,6 +44,7 @@ async fn published(house: &House, claim: &Claim) -> Derivative {
         size: "thumb".to_owned(),
         content_type: "image/jpeg".to_owned(),
         blob_key: key,
+        offset_bytes: 0,
         size_bytes,
         width_px: 16,
         height_px: 8,

@@ -183,7 +183,7 @@ impl House {
                 && self.files().len() == photos;
             if done {
                 for row in rows {
-                    self.blobs.open_verified(row.blob.key, row.blob.sha256).await.unwrap();
+                    self.blobs.open_verified(row.blob.key, blobs::Part::WHOLE, row.blob.sha256).await.unwrap();
                 }
                 return;
             }

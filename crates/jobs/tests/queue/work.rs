@@ -108,6 +108,7 @@ pub fn processed(claim: &Claim) -> Outcome {
         size: "thumb".to_owned(),
         content_type: "image/jpeg".to_owned(),
         blob_key: format!("{}.{}", claim.task.id, claim.fence),
+        offset_bytes: 0,
         size_bytes: 1,
         width_px: 1,
         height_px: 1,

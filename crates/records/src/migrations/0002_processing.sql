@@ -73,12 +73,14 @@ CREATE TABLE derivatives (
     capture_id   BLOB    NOT NULL REFERENCES captures (id) ON DELETE CASCADE,
     size         TEXT    NOT NULL CHECK (size IN ('thumb', 'preview')),
     content_type TEXT    NOT NULL,
-    blob_key     TEXT    NOT NULL UNIQUE,
+    blob_key     TEXT    NOT NULL,         -- those of one run share a blob
+    offset_bytes INTEGER NOT NULL,         -- where in it this one begins
     size_bytes   INTEGER NOT NULL,
     width_px     INTEGER NOT NULL,
     height_px    INTEGER NOT NULL,
     sha256       BLOB    NOT NULL CHECK (length(sha256) = 32),
-    PRIMARY KEY (capture_id, size, content_type)
+    PRIMARY KEY (capture_id, size, content_type),
+    UNIQUE (blob_key, offset_bytes)
 ) STRICT, WITHOUT ROWID;
 
 -- Bytes that no row names any more and that are still to be removed.

@@ -13,6 +13,7 @@ fn derivative(key: &str) -> Derivative {
         size: "thumb".to_owned(),
         content_type: "image/jpeg".to_owned(),
         blob_key: key.to_owned(),
+        offset_bytes: 0,
         size_bytes: 100,
         width_px: 320,
         height_px: 180,

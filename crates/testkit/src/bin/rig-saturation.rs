@@ -21,13 +21,16 @@ const ABOUT: About = About {
            the time. In turns (the busy one is stopped while the idle one is measured) a good client asks GET /livez, \
            the list of a session, and uploads a photo in direct mode. Prints how many times longer each takes beside \
            a full queue, and who used the processors. Fails on an error, a refusal, a loss, or decoders without work, \
-           never on a time.",
+           never on a time. With --control the busy server gets no decoders, and the rig must notice: a queue that \
+           costs nobody anything may be one that nobody works on.",
     options: &[
         Opt::value("captures", "N", "2000", "captures in line"),
+        Opt::value("workers", "N", "1", "photos that the busy server decodes at once"),
         Opt::value("large-every", "N", "40", "one of so many has 12 megapixels, the others 640 x 480"),
         Opt::value("rounds", "N", "3", "how often idle and busy take turns"),
         Opt::value("seconds", "N", "5", "how long each turn measures"),
         Opt::value("upload-bytes", "N", "100000", "size of the photo that the good client uploads"),
+        Opt::flag("control", "nobody works on the queue, and the run holds only if that was noticed in each round"),
     ],
     needs: |_: &Args| Vec::new(),
 };
@@ -38,6 +41,8 @@ const BATCH: u64 = 50;
 const LISTED: u64 = 100;
 /// Looks at /livez and at the list for each upload.
 const LOOKS_PER_UPLOAD: usize = 4;
+/// What is wrong with a round that measures nothing.
+const IDLE: &str = "the decoders were not busy all the time";
 /// Between two requests of the good client.
 const PAUSE: Duration = Duration::from_millis(3);
 
@@ -153,7 +158,8 @@ fn run(rig: &Rig) -> Result<bool> {
         good.measure(&busy, &mut acks_busy, &mut beside, seconds);
         let (done, left) = (catalog.succeeded()? - before, catalog.number(waiting)?);
         process::signal_tree(busy.pid(), Signal::STOP);
-        good.checks.check(done > 0 && left > 0, || format!("round {round}: {done} tasks done, {left} left in line"));
+        good.checks
+            .check(done > 0 && left > 0, || format!("round {round}: {IDLE}: {done} tasks done, {left} left in line"));
         done_in_all += done;
         println!("  round {} of {rounds}: {done} tasks done meanwhile, {left} in line", round + 1);
     }
@@ -165,6 +171,12 @@ fn run(rig: &Rig) -> Result<bool> {
     }
     report(&alone, &beside, done_in_all);
     println!("injected: {count} x capture in line, and {rounds} x SIGSTOP of the busy server\n{}", good.checks);
+    if rig.args.has("control") {
+        let noticed =
+            good.checks.failed.len() as u64 == rounds && good.checks.failed.iter().all(|text| text.contains(IDLE));
+        println!("control: {}", if noticed { "idle decoders were noticed" } else { "NOT noticed: the rig is broken" });
+        return Ok(noticed);
+    }
     Ok(good.checks.held())
 }
 
@@ -176,7 +188,8 @@ fn start_busy(rig: &Rig, count: u64) -> Result<Server> {
     fill(&mut filling.participant(), count, large_every, (rig.seed << 16) + LISTED)?;
     filling.terminate(Duration::from_secs(30))?;
     // The setting that comes last counts.
-    filling.builder().env("FILMGATE__PROCESSING__WORKERS", "2").start()
+    let workers = if rig.args.has("control") { 0 } else { rig.args.number("workers")? };
+    filling.builder().env("FILMGATE__PROCESSING__WORKERS", &workers.to_string()).start()
 }
 
 /// Uploads so many photos, each with bytes of its own.

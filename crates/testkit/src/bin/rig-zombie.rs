@@ -78,7 +78,8 @@ fn run(rig: &Rig) -> Result<bool> {
     println!("{}; {swept} files left to the sweep", yard.faults);
     if yard.vandal {
         let noticed = yard.checks.failed.len() as u64 >= rounds;
-        println!("control: {}", if noticed { "every change was noticed" } else { "NOT noticed: the rig is broken" });
+        let outcome = if noticed { "every change was noticed" } else { "changes were NOT noticed: the rig is broken" };
+        println!("control: {outcome} ({} of {rounds} rounds)", yard.checks.failed.len());
         return Ok(noticed);
     }
     yard.close()?;

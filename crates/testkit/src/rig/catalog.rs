@@ -26,6 +26,7 @@ pub struct Catalog(Connection);
 pub struct Derivative {
     pub blob_key: String,
     pub capture_id: String,
+    pub offset_bytes: u64,
     pub size_bytes: u64,
     pub sha256: String,
 }
@@ -67,17 +68,19 @@ impl Catalog {
         Ok(u64::try_from(count)?)
     }
 
-    /// Every derivative, by its key.
+    /// Every derivative, by its blob and its place there.
     pub fn derivatives(&self) -> Result<Vec<Derivative>> {
         let mut statement = self.0.prepare_cached(
-            "SELECT blob_key, lower(hex(capture_id)), size_bytes, lower(hex(sha256)) FROM derivatives ORDER BY 1",
+            "SELECT blob_key, lower(hex(capture_id)), offset_bytes, size_bytes, lower(hex(sha256)) FROM derivatives
+             ORDER BY 1, 3",
         )?;
         let rows = statement.query_map([], |row| {
             Ok(Derivative {
                 blob_key: row.get(0)?,
                 capture_id: row.get(1)?,
-                size_bytes: row.get(2)?,
-                sha256: row.get(3)?,
+                offset_bytes: row.get(2)?,
+                size_bytes: row.get(3)?,
+                sha256: row.get(4)?,
             })
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -122,6 +125,13 @@ pub fn tamper(data: &Path, sql: &str) -> Result<usize> {
     let db = Connection::open_with_flags(path(data), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     db.busy_timeout(BUSY_LIMIT)?;
     Ok(db.execute(sql, [])?)
+}
+
+/// Holds the server's catalog as a program that was stopped in the middle of a write, until what this gives is dropped.
+pub fn hold(data: &Path) -> Result<Connection> {
+    let db = Connection::open(path(data))?;
+    db.execute_batch("BEGIN IMMEDIATE")?;
+    Ok(db)
 }
 
 /// Whether somebody holds the catalog's only place for writing, as one does who was stopped in the middle of a write.

@@ -2,7 +2,6 @@
 //! nothing besides.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -87,8 +86,8 @@ fn judge_files(data: &Path, catalog: &Catalog, checks: &mut Checks) -> Result<()
 pub fn lost_derivatives(data: &Path, catalog: &Catalog) -> Result<Vec<String>> {
     let mut lost = Vec::new();
     for derivative in catalog.derivatives()? {
-        let key = &derivative.blob_key;
-        match fs::read(store::derivatives_folder(data).join(key)) {
+        let key = format!("{} at {}", derivative.blob_key, derivative.offset_bytes);
+        match store::read_derivative(data, &derivative) {
             Ok(bytes) if bytes.len() as u64 != derivative.size_bytes => {
                 lost.push(format!("{key}: {} bytes, its row says {}", bytes.len(), derivative.size_bytes));
             }

@@ -1,10 +1,13 @@
 //! The server's folder seen from outside: which photos and derivatives are published, and what is left in staging.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+
+use super::catalog::Derivative;
 
 /// Where bytes lie before they have their name.
 pub fn staging_folder(data: &Path) -> PathBuf {
@@ -22,7 +25,16 @@ pub fn published(data: &Path) -> Result<BTreeMap<String, PathBuf>> {
     Ok(files_below(data.join("blobs"))?.into_iter().map(|path| (name(&path), path)).collect())
 }
 
-/// Every derivative, by its key.
+/// The bytes of a derivative, as far as they are there.
+pub fn read_derivative(data: &Path, derivative: &Derivative) -> io::Result<Vec<u8>> {
+    let mut file = File::open(derivatives_folder(data).join(&derivative.blob_key))?;
+    file.seek(SeekFrom::Start(derivative.offset_bytes))?;
+    let mut bytes = Vec::new();
+    file.take(derivative.size_bytes).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Every blob of derivatives, by its key.
 pub fn derivatives(data: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let root = derivatives_folder(data);
     let key = |path: &Path| path.strip_prefix(&root).unwrap_or(path).to_string_lossy().into_owned();

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use serde_json::{Value, json};
 use testkit::{Connection, Request, Response, photo};
 
-use crate::support::{Shared, as_admin, assert_members, builder, participant};
+use crate::support::{GRACE, Shared, as_admin, assert_members, builder, holds_within, participant};
 
 static SERVER: Shared = Shared::new();
 
@@ -30,6 +30,24 @@ fn not_ready_with_too_little_disk_and_still_alive() {
     let refused = api.upload_photo(&photo::jpeg_bytes(3_000, 1)).unwrap();
     assert_eq!((refused.status, &refused.json()["code"]), (507, &json!("disk_full")));
     assert!(api.list().unwrap().is_empty());
+}
+
+#[test]
+fn not_ready_while_another_program_holds_the_catalog() {
+    let server = builder().start().unwrap();
+    let held = testkit::rig::catalog::hold(server.data()).unwrap();
+    let mut api = server.participant();
+    let upload = std::thread::spawn(move || api.upload_photo(&photo::jpeg_bytes(3_000, 1)).unwrap());
+    let problems = || Request::get("/readyz").send(server.address()).unwrap().json()["problems"].to_string();
+    assert!(holds_within(GRACE, || problems().contains("another program holds the catalog")), "{}", problems());
+    let refused = upload.join().unwrap();
+    assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("overloaded")), "{refused:?}");
+    assert!(refused.json()["error"].as_str().unwrap().contains("holds the catalog"), "{refused:?}");
+    assert!(refused.header("Retry-After").is_some());
+    drop(held);
+    assert!(holds_within(GRACE, || problems() == "[]"), "{}", problems());
+    let mut api = server.participant();
+    assert_eq!(api.upload_photo(&photo::jpeg_bytes(3_000, 1)).unwrap().status, 200);
 }
 
 /// What dashboards and alerts are made of.

@@ -121,13 +121,9 @@ fn a_picture_that_rots_is_not_served_and_is_made_anew() {
     let (filename, _) = processed(&server, &mut api, &[photo::jpeg(320, 240, 1)]).remove(0);
     let whole = fetch(&api, &filename, "?size=thumb", &[]);
     let files = derivatives(&server);
-    assert_eq!(files.len(), 4);
-    for path in &files {
-        let mut bytes = fs::read(path).unwrap();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        fs::write(path, bytes).unwrap();
-    }
+    assert_eq!(files.len(), 1, "they share a file");
+    let rotten: Vec<u8> = fs::read(&files[0]).unwrap().into_iter().map(|byte| byte ^ 1).collect();
+    fs::write(&files[0], rotten).unwrap();
     let id = filename.trim_end_matches(".jpg");
     for headers in [vec![], vec![("Range", "bytes=0-9")]] {
         let rotten = fetch(&api, &filename, "?size=thumb", &headers);

@@ -98,7 +98,7 @@ fn apply(damage: &Damage, data: &Path) -> Result<bool> {
         }
         Damage::Remove => fs::remove_file(&file)?,
         Damage::Stray => {
-            fs::copy(&file, file.with_file_name("0192f0c0aaaa7aaa8aaaaaaaaaaaaaaa.7.thumb.jpg"))?;
+            fs::copy(&file, file.with_file_name("0192f0c0aaaa7aaa8aaaaaaaaaaaaaaa.7.derivatives"))?;
         }
     }
     Ok(true)
