@@ -157,7 +157,7 @@ async fn a_part_is_looked_at_and_opened_without_what_is_around_it() {
     for (offset, size, there) in
         [(0, 10, 10), (40_000, 50_000, 50_000), (99_999, 1, 1), (99_990, 20, 10), (100_001, 5, 0)]
     {
-        let part = Part { offset_bytes: offset as u64, size_bytes: size as u64 };
+        let part = Part { offset_bytes: offset as u64, size_bytes: size };
         let want = &whole[offset.min(whole.len())..(offset + there).min(whole.len())];
         let found = store.blobs.look(key("a.jpg"), part, true).await.unwrap();
         assert_eq!((found.size_bytes, found.sha256), (there as u64, Some(sha256(want))), "{part:?}");
