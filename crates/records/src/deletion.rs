@@ -6,12 +6,13 @@ use uuid::Uuid;
 use crate::captures::{COLUMNS, capture_from};
 use crate::db::{Db, values};
 use crate::events::{self, EventKind, EventSink};
-use crate::{Capture, Records, Result, processing, tasks};
+use crate::{Capture, Records, Result, Store, processing, tasks};
 
 fn bury(db: &Db<'_>, sinks: &[EventSink], capture: &Capture, reason: &str, now: Timestamp) -> Result<()> {
     events::emit(db, sinks, EventKind::Deleted, capture.id, serde_json::json!({ "reason": reason }), now)?;
     tasks::revoke_of_capture(db, capture.id, now)?;
     processing::doom_derivatives(db, capture.id, now)?;
+    processing::doom(db, Store::Originals, &capture.blob.key, now)?;
     db.execute("UPDATE captures SET near_duplicate_of = NULL WHERE near_duplicate_of = ?", &values![capture.id])?;
     db.execute("DELETE FROM captures WHERE id = ?", &values![capture.id])?;
     db.execute("INSERT INTO tombstones (capture_id, session_id, filename, blob_key, reason, deleted_at) VALUES (?, ?, ?, ?, ?, ?)", &values![capture.id, capture.session_id, capture.filename, capture.blob.key, reason, now.as_microsecond()])?;

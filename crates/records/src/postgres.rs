@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
+use tokio_postgres::Config;
 
 use self::session::{Failure, failure_of};
 pub(crate) use self::session::{Session, value};
@@ -51,6 +52,24 @@ impl std::fmt::Debug for PostgresOptions {
 }
 
 impl PostgresOptions {
+    /// Whether a catalog's URL names a PostgreSQL server.
+    pub fn is_url(url: &str) -> bool {
+        url.starts_with("postgres://") || url.starts_with("postgresql://")
+    }
+
+    /// Whether it can be read; if not, why, without any value in it.
+    pub fn check_url(url: &str) -> Result<(), String> {
+        let why = |error: &tokio_postgres::Error| {
+            let cause = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+            format!("is no address of a PostgreSQL database: {cause}")
+        };
+        let config = url.parse::<Config>().map_err(|error| why(&error))?;
+        if config.get_hosts().is_empty() || config.get_dbname().is_none() {
+            return Err("is no address of a PostgreSQL database: host or database is missing".to_owned());
+        }
+        Ok(())
+    }
+
     /// Where the server is, without a password: for messages.
     pub fn place(&self) -> String {
         self.url.parse().map_or_else(|_| "an URL that cannot be read".to_owned(), |config| session::place(&config))

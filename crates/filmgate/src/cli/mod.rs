@@ -112,16 +112,15 @@ impl Common {
     }
 
     /// The rooms over an existing data folder, for a command beside the server.
-    fn open(&self) -> anyhow::Result<App> {
+    async fn open(&self) -> anyhow::Result<App> {
         let config = self.load(Vec::new())?;
-        let catalog = config.catalog_path();
         // A command must not make an empty folder because of a mistyped path.
         anyhow::ensure!(
-            catalog.exists(),
+            config.catalog_server().is_some() || config.catalog_path().exists(),
             "there is no Filmgate data in {}: name the folder with --data, or start a server on it first",
             config.data_dir.display()
         );
-        App::open(config)
+        App::open(config).await
     }
 }
 

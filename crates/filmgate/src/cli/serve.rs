@@ -43,7 +43,8 @@ where
     let passed = listen::systemd::sockets().context("cannot take the sockets that systemd passed")?;
     let lock = FolderLock::take(&config.data_dir)?;
     // Disk work and reads of the catalog share the runtime's blocking threads: never fewer than both may use.
-    let blocking = config.ingest.disk_workers + config.records.read_connections + 64;
+    let blocking =
+        config.ingest.disk_workers + config.records.read_connections.max(config.records.connections_max) + 64;
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.enable_all().max_blocking_threads(blocking.max(512)).build()?;
     let outcome = runtime.block_on(serve(config, passed, announce));
@@ -57,7 +58,7 @@ where
     F: AsyncFnOnce(&App, &str) -> anyhow::Result<()>,
 {
     let mut stage = listen::signals()?;
-    let app = App::open(config)?;
+    let app = App::open(config).await?;
     let tasks = Arc::new(Tasks::new(app.clone())?);
     let jobs = work::open(&app, Role::Serve).await?;
     // Before recovery: what the last run's workers published and did not record would look as if it were being made.

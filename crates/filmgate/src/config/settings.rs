@@ -186,12 +186,22 @@ settings! {
 
     /// The catalog: sessions, photos, users and tasks.
     [records] Records {
-        /// Where it is: "sqlite:PATH". Empty: catalog.sqlite in the data folder.
-        /// (PostgreSQL is not in this version yet.)
-        url: String = "", must rules::RECORDS_URL;
-        /// Connections for reading. Writing has one of its own.
+        /// Where it is: "sqlite:PATH" for one server, or `postgres://user:password@host:5432/database`
+        /// (PostgreSQL 15 or later) for several that share it. Add `?sslmode=require` for TLS.
+        /// Empty: catalog.sqlite in the data folder.
+        url: Secret = "", must rules::RECORDS_URL;
+        /// SQLite: connections for reading. Writing has one of its own.
         read_connections: usize = 4, in 1..=256;
-        /// Requests that share one transaction, and with it one sync of the disk, when many wait.
+        /// PostgreSQL: connections at once, of this server. All of them together stay below the
+        /// max_connections of PostgreSQL.
+        connections_max: usize = 16, in 1..=1_000;
+        /// PostgreSQL: how long a request waits for a database that is away, in milliseconds; then
+        /// 503 with Retry-After.
+        unavailable_after_ms: u64 = 5_000, in 100..=600_000, as unavailable_after in milliseconds;
+        /// PostgreSQL with sslmode=require: certificate authorities to trust, a PEM file. Empty: those
+        /// of the system.
+        tls_ca_file: PathBuf = "";
+        /// SQLite: requests that share one transaction, and with it one sync of the disk, when many wait.
         commit_batch_max: usize = 256, in 1..=10_000;
     }
 

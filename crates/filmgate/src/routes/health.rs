@@ -71,7 +71,11 @@ async fn problems(app: &App) -> Vec<String> {
         problems.push("as many uploads are under way as are taken (ingest.uploads_in_flight_max)".to_owned());
     }
     if app.records.held_up() > HELD_UP_MAX {
-        problems.push("another program holds the catalog: stop it, or end its transaction".to_owned());
+        problems.push(if app.records.is_shared() {
+            "the catalog's PostgreSQL server cannot be reached".to_owned()
+        } else {
+            "another program holds the catalog: stop it, or end its transaction".to_owned()
+        });
     }
     if let Err(error) = app.records.ping().await {
         problems.push(format!("the catalog does not answer: {error}"));
