@@ -138,14 +138,14 @@ where
     Ok(ExitCode::SUCCESS)
 }
 
-fn address(config: &Config) -> anyhow::Result<SocketAddr> {
+pub(super) fn address(config: &Config) -> anyhow::Result<SocketAddr> {
     let listen = &config.server.listen;
     let mut addresses = listen.to_socket_addrs().with_context(|| format!("cannot resolve server.listen '{listen}'"))?;
     addresses.next().with_context(|| format!("server.listen '{listen}' names no address"))
 }
 
 /// An address that a browser on this machine can open.
-fn reachable(local: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(local: SocketAddr) -> SocketAddr {
     match local {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => SocketAddr::from(([127, 0, 0, 1], v4.port())),
         SocketAddr::V6(v6) if v6.ip().is_unspecified() => SocketAddr::from(([127, 0, 0, 1], v6.port())),
