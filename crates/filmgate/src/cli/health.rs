@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::Common;
+use super::{Common, output};
 
 /// Whoever asks has a limit of their own, mostly a few seconds, and cuts without saying why.
 const LIMIT: Duration = Duration::from_secs(4);
@@ -29,7 +29,7 @@ pub(super) fn run(args: &HealthArgs, common: &Common) -> anyhow::Result<ExitCode
     let address = super::serve::reachable(super::serve::address(&config)?);
     let path = if args.ready { "/readyz" } else { "/livez" };
     let (status, answer) = ask(scheme, address, path)?;
-    println!("{status} {}", answer.trim_end());
+    output::say(format_args!("{status} {}", answer.trim_end()))?;
     Ok(if status == 200 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -56,7 +56,7 @@ async fn serve<F>(config: Config, passed: Vec<std::net::TcpListener>, announce: 
 where
     F: AsyncFnOnce(&App, &str) -> anyhow::Result<()>,
 {
-    let mut stage = listen::signals()?;
+    let mut stage = listen::signals(config.server.drain_delay())?;
     let app = App::open(config)?;
     let tasks = Arc::new(Tasks::new(app.clone())?);
     let jobs = work::open(&app, Role::Serve).await?;
@@ -95,9 +95,12 @@ where
     let leaving = tokio::spawn({
         let (app, mut stage, stop_tasks) = (app.clone(), stage.clone(), stop_tasks.clone());
         async move {
-            // Readiness must say so while connections still drain.
+            // Readiness must say so while connections are still taken, or still drain.
+            if stage.wait_for(|stage| *stage >= Stage::Leaving).await.is_err() {
+                return;
+            }
+            app.begin_draining();
             if stage.wait_for(|stage| *stage >= Stage::Draining).await.is_ok() {
-                app.begin_draining();
                 // Both drain at once; tasks of uploads that still come in are in line for the next start.
                 stop_tasks.send_replace(true);
                 listen::systemd::stopping();

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
@@ -42,7 +43,7 @@ pub(super) fn run(args: &WorkerArgs, common: &Common) -> anyhow::Result<ExitCode
 }
 
 async fn work(app: App) -> anyhow::Result<ExitCode> {
-    let mut stage = listen::signals()?;
+    let mut stage = listen::signals(Duration::ZERO)?;
     let tasks = Arc::new(Tasks::new(app.clone())?);
     let jobs = work::open(&app, Role::Worker).await?;
     let (stop, stopped) = watch::channel(false);

@@ -123,6 +123,10 @@ settings! {
         linger_bytes_max: u64 = 33_554_432, in 0..=1_099_511_627_776;
         /// How long a refused body is still read, in milliseconds.
         linger_timeout_ms: u64 = 30_000, in 1..=600_000, as linger_timeout in milliseconds;
+        /// How long everything is still served after the signal to stop while /readyz already says no,
+        /// in milliseconds: a load balancer that asks it then takes this server out, and nobody meets
+        /// a closed door. 0: not at all.
+        drain_delay_ms: u64 = 0, in 0..=3_600_000, as drain_delay in milliseconds;
         /// How long uploads under way may go on after the signal to stop, in milliseconds.
         /// 0: they are cut at once.
         drain_deadline_ms: u64 = 30_000, in 0..=3_600_000, as drain_deadline in milliseconds;
