@@ -242,6 +242,7 @@ settings! {
     [jobs] Jobs {
         /// Redis as a transport for tasks, as in `redis://:password@127.0.0.1:6379/0`.
         /// Empty: the catalog itself. Whatever Redis loses is still in the catalog.
+        /// Several nodes also count guesses at passwords there, together: see [identity].
         redis_url: Secret = "", must rules::REDIS_URL;
         /// What Filmgate's keys in Redis begin with.
         redis_key_prefix: String = "filmgate", must rules::KEY_PREFIX;
@@ -304,9 +305,10 @@ settings! {
         sign_in_hours: u64 = 12, in 1..=87_600, as sign_in_lifetime in hours;
         /// Shortest password, in bytes.
         password_bytes_min: usize = 10, in 8..=1_024;
-        /// Guesses at one user's password from one address, per minute; then 429.
+        /// Guesses at one user's password from one address, per minute; then 429. Counted by all nodes
+        /// together in jobs.redis_url; without one, or while it is away, by each node for itself.
         sign_ins_per_minute_per_user: u32 = 10, in 1..=1_000_000;
-        /// Guesses from one address at any user's password, per minute; then 429.
+        /// Guesses from one address at any user's password, per minute; then 429. Counted likewise.
         sign_ins_per_minute_per_address: u32 = 60, in 1..=1_000_000;
         /// Passwords checked at once. Each takes 19 MiB and some 20 ms of a processor.
         password_hashing_parallel: usize = 2, in 1..=256;
