@@ -194,16 +194,22 @@ def compose(deploy, rendered):
         if name.startswith("filmgate") and not (service.get("read_only") and service.get("cap_drop") == ["ALL"]):
             fail(f"compose: {name} may more than it needs")
         for port in service.get("ports", []):
-            port = port if isinstance(port, str) else str(port.get("published"))
+            # Compose 1 renders a text, Compose 2 its parts.
+            port = port if isinstance(port, str) else f"{port.get('host_ip', '')}:{port.get('published')}"
             if name != "nginx" and not port.startswith("127.0.0.1:"):
                 fail(f"compose: {name} is open to the world: {port}")
     secrets = os.path.join(deploy, "secrets")
     if os.stat(secrets).st_mode & 0o077:
         fail("compose: the secrets are open to others")
-    drawn = [value for value in re.findall(r"[0-9a-f]{24,}", "".join(open(os.path.join(secrets, file)).read() for file in os.listdir(secrets) if os.path.isfile(os.path.join(secrets, file))))]
+    drawn = []
+    for entry in os.scandir(secrets):
+        if entry.is_file():
+            with open(entry.path, encoding="utf-8") as text:
+                drawn += re.findall(r"[0-9a-f]{24,}", text.read())
     if len(set(drawn)) < 5:
         fail("compose: fewer secrets than there are doors")
-    if any(value in source for value in drawn) or re.search(r"(?i)(password|secret_key|token)\w*: *['\"]?\w+['\"]?$", source, re.MULTILINE):
+    in_the_clear = re.compile(r"(?im)(password|secret_key|token)\w*: *['\"]?\w+['\"]?$")
+    if any(value in source for value in drawn) or in_the_clear.search(source):
         fail("compose: a password stands in compose.yaml")
     for service in services.values():
         for value in (service.get("environment") or {}).values():
