@@ -243,6 +243,10 @@ fn identity_options(config: &Config) -> IdentityOptions {
         password_bytes_min: config.identity.password_bytes_min,
         sign_ins_per_minute_per_user: config.identity.sign_ins_per_minute_per_user,
         sign_ins_per_minute_per_address: config.identity.sign_ins_per_minute_per_address,
+        shared_guesses: (!config.jobs.redis_url.is_empty()).then(|| identity::SharedGuesses {
+            redis_url: config.jobs.redis_url.expose().to_owned(),
+            key_prefix: format!("{}:", config.jobs.redis_key_prefix),
+        }),
         password_hashing_parallel: config.identity.password_hashing_parallel,
     }
 }

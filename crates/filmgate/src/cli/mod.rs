@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod filesystem;
 mod fsck;
+mod health;
 mod output;
 mod serve;
 mod session;
@@ -89,6 +90,8 @@ enum Command {
     Fsck(fsck::FsckArgs),
     /// Say in plain words what about this machine and configuration will hurt
     Doctor(doctor::DoctorArgs),
+    /// Ask the running server whether it lives; exit status 0 where it does, 1 where it says no, 2 where it is silent
+    Health(health::HealthArgs),
     /// The configuration: check it, show it, write an example
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -152,6 +155,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Task(command) => beside(task::run(command, &common)),
         Command::Fsck(args) => on_runtime(fsck::run(args, &common)),
         Command::Doctor(args) => on_runtime(doctor::run(args, &common)),
+        Command::Health(args) => health::run(&args, &common),
         Command::Config(command) => config::run(command, &common),
     }
 }

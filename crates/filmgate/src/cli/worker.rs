@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
@@ -45,7 +46,7 @@ pub(super) fn run(args: &WorkerArgs, common: &Common) -> anyhow::Result<ExitCode
 
 async fn work(config: Config) -> anyhow::Result<ExitCode> {
     let app = App::open(config).await?;
-    let mut stage = listen::signals()?;
+    let mut stage = listen::signals(Duration::ZERO)?;
     let tasks = Arc::new(Tasks::new(app.clone())?);
     let jobs = work::open(&app, Role::Worker).await?;
     let (stop, stopped) = watch::channel(false);

@@ -50,7 +50,7 @@ pub async fn readyz(State(app): State<App>) -> Response {
 async fn problems(app: &App) -> Vec<String> {
     let mut problems = Vec::new();
     if app.is_draining() {
-        problems.push("the server is shutting down".to_owned());
+        problems.push("draining: the server is about to stop".to_owned());
     }
     if app.records.is_stopped() || app.blobs.is_stopped() {
         problems.push("a write to disk failed; nothing is stored until restart".to_owned());

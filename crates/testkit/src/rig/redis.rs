@@ -55,6 +55,19 @@ impl Redis {
         Ok(line.trim_end().to_owned())
     }
 
+    /// Sends one command whose answer is a text of one line.
+    pub fn ask_text(&self, command: &str) -> Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(ANSWER_LIMIT))?;
+        stream.write_all(format!("{command}\r\n").as_bytes())?;
+        let mut reader = BufReader::new(stream);
+        let (mut length, mut text) = (String::new(), String::new());
+        reader.read_line(&mut length)?;
+        ensure!(length.starts_with('$'), "{command}: {length}");
+        reader.read_line(&mut text)?;
+        Ok(text.trim_end().to_owned())
+    }
+
     /// Everything in it is gone.
     pub fn flush_all(&self) -> Result<()> {
         let answer = self.ask("FLUSHALL")?;
@@ -72,6 +85,15 @@ impl Redis {
         process::signal(self.child.id(), Signal::KILL);
         // Killed, it ends; a wait that fails finds it ended already.
         drop(self.child.wait());
+    }
+
+    /// Stops it in the middle of whatever it does: it is there, and answers nobody. [`go_on`](Self::go_on) ends that.
+    pub fn pause(&self) {
+        process::signal(self.child.id(), Signal::STOP);
+    }
+
+    pub fn go_on(&self) {
+        process::signal(self.child.id(), Signal::CONT);
     }
 
     /// Starts it again, empty, on the same port.
