@@ -47,10 +47,25 @@ pub struct ServerBuilder {
     args: Vec<OsString>,
     envs: Vec<(String, String)>,
     wrapper: Vec<OsString>,
+    listen: String,
     start_limit: Duration,
 }
 
 impl ServerBuilder {
+    /// Another binary on the same folder with the same settings, as at an upgrade.
+    #[must_use]
+    pub fn binary(mut self, file: &Path) -> Self {
+        file.clone_into(&mut self.binary);
+        self
+    }
+
+    /// Where it listens; without this, on a free port of this machine alone.
+    #[must_use]
+    pub fn listen(mut self, address: &str) -> Self {
+        address.clone_into(&mut self.listen);
+        self
+    }
+
     /// The folder it keeps everything in; without this, one that is removed with the last handle.
     #[must_use]
     pub fn data(mut self, folder: &Path) -> Self {
@@ -121,7 +136,7 @@ impl ServerBuilder {
         let mut words = self.wrapper.clone();
         words.push(self.binary.clone().into());
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).args(["demo", "--listen", "127.0.0.1:0", "--json", "--data"]).arg(&data);
+        command.args(&words[1..]).args(["demo", "--listen", &self.listen, "--json", "--data"]).arg(&data);
         command.args(&self.args).envs(self.envs.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         command.stderr(File::options().create(true).append(true).open(&log).context("opening the server's log")?);
@@ -197,6 +212,7 @@ impl Server {
             args: Vec::new(),
             envs: Vec::new(),
             wrapper: Vec::new(),
+            listen: "127.0.0.1:0".to_owned(),
             start_limit: Duration::from_secs(30),
         }
     }
