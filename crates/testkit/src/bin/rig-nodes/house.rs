@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -160,8 +161,9 @@ impl House {
             set("BLOBS__S3_SECRET_ACCESS_KEY", bucket.secret_access_key.clone());
             set("BLOBS__S3_PATH_STYLE", "true".to_owned());
         }
-        if rig.args.has("rolling") {
-            // Longer than the balancer takes to notice.
+        // Longer than the balancer takes to notice. A version that does not know it would refuse to start.
+        let example = Command::new(&rig.binary).args(["config", "example"]).output().context("asking for settings")?;
+        if String::from_utf8_lossy(&example.stdout).contains("drain_delay_ms") {
             set("SERVER__DRAIN_DELAY_MS", "2000".to_owned());
         }
         envs.extend(rig.envs.iter().cloned());
