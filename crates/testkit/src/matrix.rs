@@ -14,8 +14,8 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, Result};
 
 use crate::api::sha256;
+use crate::rig::bucket::Bucket;
 use crate::rig::postgres;
-use crate::rig::s3::Bucket;
 
 /// `postgres`: each data folder gets a database of its own at [`POSTGRES_URL`].
 pub const RECORDS: &str = "FILMGATE_TEST_RECORDS";
@@ -25,9 +25,10 @@ pub const POSTGRES_URL: &str = "FILMGATE_TEST_POSTGRES_URL";
 pub const BLOBS: &str = "FILMGATE_TEST_BLOBS";
 pub const S3_ENDPOINT: &str = "FILMGATE_TEST_S3_ENDPOINT";
 pub const S3_REGION: &str = "FILMGATE_TEST_S3_REGION";
-pub const S3_BUCKET: &str = "FILMGATE_TEST_S3_BUCKET";
-pub const S3_ACCESS_KEY_ID: &str = "FILMGATE_TEST_S3_ACCESS_KEY_ID";
-pub const S3_SECRET_ACCESS_KEY: &str = "FILMGATE_TEST_S3_SECRET_ACCESS_KEY";
+/// `s3://BUCKET`.
+pub const S3_URL: &str = "FILMGATE_TEST_S3_URL";
+pub const S3_KEY: &str = "FILMGATE_TEST_S3_KEY";
+pub const S3_SECRET: &str = "FILMGATE_TEST_S3_SECRET";
 /// Tasks go over this Redis.
 pub const REDIS_URL: &str = "FILMGATE_TEST_REDIS_URL";
 
@@ -72,11 +73,11 @@ pub fn envs(data: &Path) -> Result<Vec<(String, String)>> {
         set("RECORDS__CONNECTIONS_MAX", "6".to_owned());
     }
     if has_s3() {
-        set("BLOBS__URL", format!("s3://{}/{name}", variable(S3_BUCKET)?));
+        set("BLOBS__URL", format!("{}/{name}", variable(S3_URL)?));
         set("BLOBS__S3_ENDPOINT", variable(S3_ENDPOINT)?);
         set("BLOBS__S3_REGION", variable(S3_REGION)?);
-        set("BLOBS__S3_ACCESS_KEY_ID", variable(S3_ACCESS_KEY_ID)?);
-        set("BLOBS__S3_SECRET_ACCESS_KEY", variable(S3_SECRET_ACCESS_KEY)?);
+        set("BLOBS__S3_ACCESS_KEY_ID", variable(S3_KEY)?);
+        set("BLOBS__S3_SECRET_ACCESS_KEY", variable(S3_SECRET)?);
         set("BLOBS__S3_PATH_STYLE", "true".to_owned());
     }
     if let Ok(url) = std::env::var(REDIS_URL) {
@@ -125,9 +126,9 @@ pub fn objects(data: &Path) -> Result<Vec<PathBuf>> {
     let bucket = Bucket {
         address: endpoint.trim_start_matches("http://").parse().with_context(|| format!("no address in {endpoint}"))?,
         region: variable(S3_REGION)?,
-        name: variable(S3_BUCKET)?,
-        access_key_id: variable(S3_ACCESS_KEY_ID)?,
-        secret_access_key: variable(S3_SECRET_ACCESS_KEY)?,
+        name: variable(S3_URL)?.trim_start_matches("s3://").to_owned(),
+        access_key_id: variable(S3_KEY)?,
+        secret_access_key: variable(S3_SECRET)?,
     };
     let prefix = format!("{}/", name(data));
     let listed = bucket.list(&prefix)?;

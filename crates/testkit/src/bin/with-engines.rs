@@ -64,9 +64,9 @@ fn run(engines: &[String], words: &[String]) -> Result<u8> {
     if let Some(garage) = &garage {
         let bucket = garage.bucket();
         command.env(matrix::BLOBS, "s3").env(matrix::S3_ENDPOINT, garage.endpoint());
-        command.env(matrix::S3_REGION, &bucket.region).env(matrix::S3_BUCKET, &bucket.name);
-        command.env(matrix::S3_ACCESS_KEY_ID, &bucket.access_key_id);
-        command.env(matrix::S3_SECRET_ACCESS_KEY, &bucket.secret_access_key);
+        command.env(matrix::S3_REGION, &bucket.region).env(matrix::S3_URL, format!("s3://{}", bucket.name));
+        command.env(matrix::S3_KEY, &bucket.access_key_id);
+        command.env(matrix::S3_SECRET, &bucket.secret_access_key);
     }
     if let Some(redis) = &redis {
         command.env(matrix::REDIS_URL, redis.url());

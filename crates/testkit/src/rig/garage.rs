@@ -12,9 +12,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 
+use super::bucket::Bucket;
 use super::cleanup::Folder;
 use super::engine::{Engine, LOOPBACK, START_LIMIT, free_port};
-use super::s3::Bucket;
 use super::{Need, program};
 
 /// What a rig needs that starts one.

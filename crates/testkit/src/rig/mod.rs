@@ -4,6 +4,7 @@
 //! a wrong command line, and 77 where it cannot run here: never in silence, always with the command that mends it.
 
 pub mod args;
+pub mod bucket;
 pub mod catalog;
 pub mod cleanup;
 pub mod clients;
@@ -22,7 +23,6 @@ pub mod picture;
 pub mod postgres;
 pub mod queue;
 pub mod redis;
-pub mod s3;
 pub mod stats;
 pub mod store;
 pub mod trace;
