@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
-use blobs::{Blobs, BlobsOptions};
+use blobs::{Blobs, BlobsOptions, S3Options};
 use decoder::{Decoder, DecoderOptions, Recipe};
 use identity::{Identity, IdentityOptions};
 use intake::Intake;
@@ -52,18 +52,16 @@ impl App {
     /// # Errors
     /// Says which part could not be opened, and where.
     pub fn open(config: Config) -> anyhow::Result<Self> {
-        let durable = config.ingest.durability == Durability::Durable;
+        let durable = config.ingest.durability != Durability::Relaxed;
         make_data_dir(&config.data_dir, durable)?;
-        let root = config.blobs_path();
-        let blobs = Blobs::open(&root, blobs_options(&config, durable))
-            .with_context(|| format!("cannot open the photo store {}", root.display()))?;
+        let blobs = open_blobs(&config, durable)?;
         let catalog = config.catalog_path();
-        if !is_there(&catalog) && !blobs.is_empty()? {
+        if !is_there(&catalog) && !is_empty(&blobs)? {
             // To recovery they would all be photos that were never answered, to be set aside and one day deleted.
             bail!(
                 "the photo store {} holds photos, but their catalog {} is lost: restore it from a backup. To begin \
                  anew without these photos, move them away first",
-                root.display(),
+                blobs.place(),
                 catalog.display()
             );
         }
@@ -82,8 +80,7 @@ impl App {
             fsync_parent(&catalog)?;
         }
         let identity = Identity::new(records.clone(), identity_options(&config), Arc::new(system_clock));
-        let derivatives = Blobs::open(&root.join(DERIVATIVES), derivatives_options(&config, durable))
-            .with_context(|| format!("cannot open the store of derivatives in {}", root.display()))?;
+        let derivatives = open_derivatives(&config, durable)?;
         let decoder = Decoder::new(decoder_options(&config));
         let rooms = intake::Rooms {
             records: records.clone(),
@@ -134,6 +131,43 @@ fn descriptors_max() -> usize {
 /// What the catalog, the disk workers and the runtime open by themselves.
 fn reserved_descriptors(config: &Config) -> usize {
     64 + 3 * (config.records.read_connections + 1) + 3 * config.ingest.disk_workers
+}
+
+/// Opens the store of photos.
+fn open_blobs(config: &Config, durable: bool) -> anyhow::Result<Blobs> {
+    let bucket = config.blobs.bucket_at(&config.blobs.url);
+    let bucket = bucket.map(|bucket| S3Options { ship_later: config.ingest.durability == Durability::Node, ..bucket });
+    open_store(bucket, &config.blobs_path(), blobs_options(config, durable))
+}
+
+/// Opens the store of derivatives: below that of photos, and no time folder of theirs.
+fn open_derivatives(config: &Config, durable: bool) -> anyhow::Result<Blobs> {
+    let below = format!("{}/{DERIVATIVES}", config.blobs.url.trim_end_matches('/'));
+    open_store(
+        config.blobs.bucket_at(&below),
+        &config.blobs_path().join(DERIVATIVES),
+        derivatives_options(config, durable),
+    )
+}
+
+/// A store in this bucket, or in this folder; the folder is where bytes are staged in any case.
+fn open_store(bucket: Option<S3Options>, folder: &Path, options: BlobsOptions) -> anyhow::Result<Blobs> {
+    let place = bucket.as_ref().map(|bucket| format!("{bucket}, staged in ")).unwrap_or_default();
+    let opened = match bucket {
+        Some(bucket) => Blobs::open_s3(folder, options, bucket),
+        None => Blobs::open(folder, options),
+    };
+    opened.with_context(|| format!("cannot open the photo store {place}{}", folder.display()))
+}
+
+/// Whether no photo lies there, asked from a start that is not async.
+fn is_empty(blobs: &Blobs) -> anyhow::Result<bool> {
+    let ask = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(blobs.is_empty()).with_context(|| format!("cannot look into {}", blobs.place()))
+    };
+    // A thread of its own: this one may be inside a runtime already.
+    std::thread::scope(|threads| threads.spawn(ask).join()).unwrap_or_else(|_| bail!("cannot look into the store"))
 }
 
 fn blobs_options(config: &Config, durable: bool) -> BlobsOptions {

@@ -62,6 +62,8 @@ pub enum Refusal {
     DiskFull,
     #[error("The server stores nothing until it is restarted; tell the operator")]
     StorageStopped,
+    #[error("The photo store cannot be reached just now; try again shortly")]
+    StorageUnavailable(String),
     #[error("The upload was not received whole: {0}")]
     Body(BodyError),
     #[error("Internal error")]
@@ -103,6 +105,7 @@ pub const ERROR_CODES: &[(&str, u16)] = &[
     ("session_unsettled", 503),
     ("disk_full", 507),
     ("storage_stopped", 503),
+    ("storage_unavailable", 503),
     ("body_incomplete", 400),
     ("body_timeout", 408),
     ("internal", 500),
@@ -140,6 +143,7 @@ impl Refusal {
             Self::SessionUnsettled => "session_unsettled",
             Self::DiskFull => "disk_full",
             Self::StorageStopped => "storage_stopped",
+            Self::StorageUnavailable(_) => "storage_unavailable",
             Self::Body(BodyError::TooSlow(_)) => "body_timeout",
             Self::Body(BodyError::Incomplete(_)) => "body_incomplete",
         }
@@ -169,6 +173,7 @@ impl From<blobs::Error> for Refusal {
             blobs::Error::Full => Self::DiskFull,
             blobs::Error::Overloaded => Self::Overloaded,
             blobs::Error::Stopped => Self::StorageStopped,
+            blobs::Error::Unavailable(why) => Self::StorageUnavailable(why),
             other => Self::Internal(other.to_string()),
         }
     }

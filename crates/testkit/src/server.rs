@@ -22,6 +22,7 @@ use crate::api::Api;
 use crate::demo::{Demo, Person};
 use crate::process;
 use crate::rig::cleanup;
+use crate::s3::S3Server;
 use crate::worker::Worker;
 
 /// What `filmgate fsck` said.
@@ -48,6 +49,7 @@ pub struct ServerBuilder {
     envs: Vec<(String, String)>,
     wrapper: Vec<OsString>,
     start_limit: Duration,
+    s3: Option<Arc<S3Server>>,
 }
 
 impl ServerBuilder {
@@ -105,9 +107,22 @@ impl ServerBuilder {
         self
     }
 
+    /// Where `FILMGATE_TEST_BLOBS` says `s3s`: photos in an S3 of the server's own, unless the test says where they are.
+    fn add_other_store(&mut self) -> Result<()> {
+        let wanted = std::env::var("FILMGATE_TEST_BLOBS").unwrap_or_default();
+        ensure!(["", "folder", "s3s"].contains(&&*wanted), "FILMGATE_TEST_BLOBS is folder or s3s, not {wanted}");
+        if wanted == "s3s" && self.s3.is_none() && !self.envs.iter().any(|(name, _)| name == "FILMGATE__BLOBS__URL") {
+            let s3 = S3Server::start()?;
+            self.envs.extend(s3.envs());
+            self.s3 = Some(Arc::new(s3));
+        }
+        Ok(())
+    }
+
     /// Starts it, and returns once it listens.
     pub fn start(mut self) -> Result<Server> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
+        self.add_other_store()?;
         if self.owned.is_none() && (self.data.is_none() || self.log.is_none()) {
             self.owned = Some(Arc::new(cleanup::Folder::new()?));
         }
@@ -198,6 +213,7 @@ impl Server {
             envs: Vec::new(),
             wrapper: Vec::new(),
             start_limit: Duration::from_secs(30),
+            s3: None,
         }
     }
 
@@ -236,6 +252,22 @@ impl Server {
 
     pub fn data(&self) -> &Path {
         &self.data
+    }
+
+    /// The S3 that its photos are in, where they are in one of its own.
+    pub fn s3(&self) -> Option<&S3Server> {
+        self.builder.s3.as_deref()
+    }
+
+    /// The folders that its photos and staging files are in, on this machine's disk whatever the store is.
+    pub fn store_folders(&self) -> Vec<PathBuf> {
+        let bucket = self.s3().map(|s3| s3.object(""));
+        std::iter::once(self.data.join("blobs")).chain(bucket).collect()
+    }
+
+    /// The folder that published photos are in.
+    pub fn photo_folder(&self) -> PathBuf {
+        self.store_folders().pop().unwrap_or_default()
     }
 
     /// The program it runs.
