@@ -254,6 +254,11 @@ impl Server {
         &self.data
     }
 
+    /// What it was started with, for commands beside it.
+    pub fn envs(&self) -> &[(String, String)] {
+        &self.builder.envs
+    }
+
     /// The S3 that its photos are in, where they are in one of its own.
     pub fn s3(&self) -> Option<&S3Server> {
         self.builder.s3.as_deref()

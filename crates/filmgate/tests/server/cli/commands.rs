@@ -187,10 +187,10 @@ fn all_of_them_beside_a_server_and_without_one() {
         assert_eq!(api.upload_photo(&photo::jpeg_bytes(3_000, seed)).unwrap().status, 200);
     }
     let session_id = api.session_id.clone();
-    let mut commands = Commands::on(server.data());
+    let mut commands = Commands::of(&server);
     story(&mut commands, Some(&server), &session_id, Some(api));
     server.terminate(Duration::from_secs(20)).unwrap();
-    let mut commands = Commands::on(server.data());
+    let mut commands = Commands::of(&server);
     story(&mut commands, None, &session_id, None);
     println!("{} commands, twice", commands.run.len());
 }
