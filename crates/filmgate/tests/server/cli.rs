@@ -29,8 +29,7 @@ impl Commands {
 
     /// On a server's folder, with what tells where its photos are.
     fn of(server: &Server) -> Self {
-        let is_of_photos = |(name, _): &&(String, String)| name.starts_with("FILMGATE__BLOBS__");
-        Self { envs: server.envs().iter().filter(is_of_photos).cloned().collect(), ..Self::on(server.data()) }
+        Self { envs: server.photo_envs(), ..Self::on(server.data()) }
     }
 
     /// Runs a command; its words come before its first flag or value.

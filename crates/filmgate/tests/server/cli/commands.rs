@@ -171,6 +171,8 @@ fn story(commands: &mut Commands, server: Option<&Server>, session_id: &str, mut
     let clean = commands.one("fsck", &["--deep"]);
     assert_eq!(clean["captures_without_file"], json!([]));
     assert!(!commands.run("doctor", &[]).out.is_empty());
+    let elsewhere = format!("file:{}", commands.data.with_file_name(unique("copy")).display());
+    assert_eq!(commands.one("blobs copy", &["--to", &elsewhere])["failed"], json!([]));
     for command in ["config check", "config show", "config example"] {
         assert_eq!(commands.run(command, &[]).status, 0);
     }
