@@ -15,6 +15,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, ffi};
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::engine::RequestError;
 use crate::metrics::Metrics;
 use crate::{Error, Result, schema};
 
@@ -50,17 +51,6 @@ impl Default for CatalogOptions {
 /// commit's fate is known, and what the request met that may be everybody's.
 type Write = Box<dyn FnOnce(Option<&Connection>) -> (Finish, Option<Fate>) + Send>;
 type Finish = Box<dyn FnOnce(Result<(), &Fate>) + Send>;
-
-/// An error of a request, with the engine's own inside where there is one.
-pub(crate) trait RequestError: From<Error> {
-    fn of_catalog(&self) -> Option<&Error>;
-}
-
-impl RequestError for Error {
-    fn of_catalog(&self) -> Option<&Error> {
-        Some(self)
-    }
-}
 
 /// Why a whole batch did not commit.
 enum Fate {
@@ -231,6 +221,21 @@ impl Engine {
         })
         .await
         .map_err(|error| Error::Conflict(format!("a read of the catalog did not finish: {error}")))?
+    }
+
+    /// Runs `look` on one of the readers, which sees one moment.
+    pub(crate) async fn snapshot<T, F>(&self, look: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        self.read(move |db| {
+            db.execute_batch("BEGIN")?;
+            let answer = look(db);
+            db.execute_batch("ROLLBACK")?;
+            answer
+        })
+        .await
     }
 
     pub(crate) async fn close(self) {

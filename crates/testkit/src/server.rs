@@ -20,6 +20,7 @@ use rustix::process::Signal;
 
 use crate::api::Api;
 use crate::demo::{Demo, Person};
+use crate::matrix;
 use crate::process;
 use crate::rig::cleanup;
 use crate::s3::S3Server;
@@ -38,21 +39,52 @@ impl Fsck {
     }
 }
 
+/// The folder of a server whose test named none, and what the engines hold for it.
+#[derive(Debug)]
+struct Home(cleanup::Folder);
+
+impl Home {
+    fn data(&self) -> PathBuf {
+        self.0.path().join("data")
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        matrix::forget(&self.data());
+    }
+}
+
 /// How a server is to be started.
 #[derive(Clone, Debug)]
 pub struct ServerBuilder {
     binary: PathBuf,
     data: Option<PathBuf>,
     log: Option<PathBuf>,
-    owned: Option<Arc<cleanup::Folder>>,
+    owned: Option<Arc<Home>>,
     args: Vec<OsString>,
     envs: Vec<(String, String)>,
     wrapper: Vec<OsString>,
+    listen: String,
     start_limit: Duration,
     s3: Option<Arc<S3Server>>,
 }
 
 impl ServerBuilder {
+    /// Another binary on the same folder with the same settings, as at an upgrade.
+    #[must_use]
+    pub fn binary(mut self, file: &Path) -> Self {
+        file.clone_into(&mut self.binary);
+        self
+    }
+
+    /// Where it listens; without this, on a free port of this machine alone.
+    #[must_use]
+    pub fn listen(mut self, address: &str) -> Self {
+        address.clone_into(&mut self.listen);
+        self
+    }
+
     /// The folder it keeps everything in; without this, one that is removed with the last handle.
     #[must_use]
     pub fn data(mut self, folder: &Path) -> Self {
@@ -107,10 +139,13 @@ impl ServerBuilder {
         self
     }
 
-    /// Where `FILMGATE_TEST_BLOBS` says `s3s`: photos in an S3 of the server's own, unless the test says where they are.
+    /// Where `FILMGATE_TEST_BLOBS` says `s3s` (and not `s3`, a real one: [`matrix`]): photos in an S3 of the server's own, unless the test says where they are.
     fn add_other_store(&mut self) -> Result<()> {
         let wanted = std::env::var("FILMGATE_TEST_BLOBS").unwrap_or_default();
-        ensure!(["", "folder", "s3s"].contains(&&*wanted), "FILMGATE_TEST_BLOBS is folder or s3s, not {wanted}");
+        ensure!(
+            ["", "folder", "s3", "s3s"].contains(&&*wanted),
+            "FILMGATE_TEST_BLOBS is folder, s3s or s3, not {wanted}"
+        );
         if wanted == "s3s" && self.s3.is_none() && !self.envs.iter().any(|(name, _)| name == "FILMGATE__BLOBS__URL") {
             let s3 = S3Server::start()?;
             self.envs.extend(s3.envs());
@@ -124,9 +159,9 @@ impl ServerBuilder {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         self.add_other_store()?;
         if self.owned.is_none() && (self.data.is_none() || self.log.is_none()) {
-            self.owned = Some(Arc::new(cleanup::Folder::new()?));
+            self.owned = Some(Arc::new(Home(cleanup::Folder::new()?)));
         }
-        let home = self.owned.as_ref().map(|dir| dir.path().to_owned()).unwrap_or_default();
+        let home = self.owned.as_ref().map(|home| home.0.path().to_owned()).unwrap_or_default();
         let data = self.data.get_or_insert_with(|| home.join("data")).clone();
         let log = self
             .log
@@ -136,8 +171,9 @@ impl ServerBuilder {
         let mut words = self.wrapper.clone();
         words.push(self.binary.clone().into());
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).args(["demo", "--listen", "127.0.0.1:0", "--json", "--data"]).arg(&data);
-        command.args(&self.args).envs(self.envs.iter().map(|(name, value)| (name, value)));
+        command.args(&words[1..]).args(["demo", "--listen", &self.listen, "--json", "--data"]).arg(&data);
+        // What the test itself sets comes last, and so counts.
+        command.args(&self.args).envs(matrix::envs(&data)?).envs(self.envs.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         command.stderr(File::options().create(true).append(true).open(&log).context("opening the server's log")?);
 
@@ -212,6 +248,7 @@ impl Server {
             args: Vec::new(),
             envs: Vec::new(),
             wrapper: Vec::new(),
+            listen: "127.0.0.1:0".to_owned(),
             start_limit: Duration::from_secs(30),
             s3: None,
         }
@@ -378,7 +415,12 @@ impl Drop for Server {
 /// Runs `filmgate fsck` on a folder.
 pub fn fsck(binary: &Path, data: &Path, envs: &[(String, String)], deep: bool) -> Result<Fsck> {
     let mut command = Command::new(binary);
-    command.arg("fsck").arg("--data").arg(data).envs(envs.iter().map(|(name, value)| (name, value)));
+    command
+        .arg("fsck")
+        .arg("--data")
+        .arg(data)
+        .envs(matrix::envs(data)?)
+        .envs(envs.iter().map(|(name, value)| (name, value)));
     if deep {
         command.arg("--deep");
     }

@@ -106,7 +106,7 @@ impl Place {
 
 pub(super) async fn run(command: BlobsCommand, common: &Common) -> anyhow::Result<ExitCode> {
     let BlobsCommand::Copy(args) = command;
-    let app = common.open()?;
+    let app = common.open().await?;
     // Of this run alone: the server clears its own staging folder when it starts.
     let staging = app.config.data_dir.join(format!(".copy-{}", std::process::id()));
     let copied = copy(&app, &args, common, &staging).await;

@@ -10,6 +10,7 @@ mod demo;
 mod doctor;
 mod filesystem;
 mod fsck;
+mod health;
 mod output;
 mod serve;
 mod session;
@@ -93,6 +94,8 @@ enum Command {
     Fsck(fsck::FsckArgs),
     /// Say in plain words what about this machine and configuration will hurt
     Doctor(doctor::DoctorArgs),
+    /// Ask the running server whether it lives; exit status 0 where it does, 1 where it says no, 2 where it is silent
+    Health(health::HealthArgs),
     /// The configuration: check it, show it, write an example
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -116,16 +119,15 @@ impl Common {
     }
 
     /// The rooms over an existing data folder, for a command beside the server.
-    fn open(&self) -> anyhow::Result<App> {
+    async fn open(&self) -> anyhow::Result<App> {
         let config = self.load(Vec::new())?;
-        let catalog = config.catalog_path();
         // A command must not make an empty folder because of a mistyped path.
         anyhow::ensure!(
-            catalog.exists(),
+            config.catalog_server().is_some() || config.catalog_path().exists(),
             "there is no Filmgate data in {}: name the folder with --data, or start a server on it first",
             config.data_dir.display()
         );
-        App::open(config)
+        App::open(config).await
     }
 }
 
@@ -158,6 +160,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Blobs(command) => on_runtime(blobs::run(command, &common)),
         Command::Fsck(args) => on_runtime(fsck::run(args, &common)),
         Command::Doctor(args) => on_runtime(doctor::run(args, &common)),
+        Command::Health(args) => health::run(&args, &common),
         Command::Config(command) => config::run(command, &common),
     }
 }
