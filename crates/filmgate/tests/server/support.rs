@@ -55,6 +55,16 @@ pub fn is_of_folders(what: &str) -> bool {
     is_folder
 }
 
+/// Whether a test can look at stored photos as files and damage them: in a folder, and in the S3 of the tests' own.
+/// Says what is not run where it cannot.
+pub fn has_files(what: &str) -> bool {
+    let has = !testkit::matrix::has_s3();
+    if !has {
+        println!("NOT RUN: {what} needs the photos' files at hand");
+    }
+    has
+}
+
 /// Every file of the photo store: stored, staged, or set aside; in a bucket, every object too.
 pub fn files_of_store(server: &Server) -> Vec<PathBuf> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {

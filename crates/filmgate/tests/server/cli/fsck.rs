@@ -10,7 +10,7 @@ use testkit::server::Server;
 use testkit::{Shot, photo};
 
 use super::Commands;
-use crate::support::{files_of_store, is_of_folders, server, stored_file};
+use crate::support::{files_of_store, has_files, is_of_folders, server, stored_file};
 
 /// What may be wrong, and how it is found.
 struct Damage {
@@ -106,6 +106,9 @@ fn contents(server: &Server) -> Vec<(PathBuf, Vec<u8>)> {
 
 #[test]
 fn each_damage_is_found_and_set_aside_once() {
+    if !has_files("each damage is found and set aside once") {
+        return;
+    }
     for Damage { name, inflict, found_in, only_deep, takes_row } in DAMAGES {
         let (server, captures) = stopped();
         assert_eq!(fsck(&server, &["--deep"]).0, 0);
@@ -154,6 +157,9 @@ fn each_damage_is_found_and_set_aside_once() {
 
 #[test]
 fn all_damage_at_once() {
+    if !has_files("all damage at once") {
+        return;
+    }
     let (server, captures) = stopped();
     for (Damage { inflict, .. }, at) in DAMAGES.iter().zip([0, 0, 1, 2]) {
         inflict(&stored_file(&server, &captures[at].filename));
@@ -166,6 +172,9 @@ fn all_damage_at_once() {
 
 #[test]
 fn a_file_of_a_deleted_capture_is_deleted_and_not_kept() {
+    if !has_files("a file of a deleted capture is deleted and not kept") {
+        return;
+    }
     let (server, captures) = stopped();
     let path = stored_file(&server, &captures[0].filename);
     let bytes = fs::read(&path).unwrap();
@@ -186,6 +195,9 @@ fn a_file_of_a_deleted_capture_is_deleted_and_not_kept() {
 
 #[test]
 fn beside_a_server_young_files_are_not_judged() {
+    if !has_files("beside a server young files are not judged") {
+        return;
+    }
     let server = server();
     let capture =
         testkit::api::captures(&server.participant().upload_photo(&photo::jpeg_bytes(20_000, 1)).unwrap()).unwrap();
