@@ -10,7 +10,9 @@ mod doctor;
 mod filesystem;
 mod fsck;
 mod health;
+mod migrate;
 mod output;
+mod progress;
 mod serve;
 mod session;
 mod settings;
@@ -88,6 +90,8 @@ enum Command {
     Task(task::TaskCommand),
     /// Check every row against its file and every file against its row; exit status 0 where clean, 1 where not
     Fsck(fsck::FsckArgs),
+    /// Bring the catalog up to date, or move it to another engine: every row, verified
+    Migrate(migrate::MigrateArgs),
     /// Say in plain words what about this machine and configuration will hurt
     Doctor(doctor::DoctorArgs),
     /// Ask the running server whether it lives; exit status 0 where it does, 1 where it says no, 2 where it is silent
@@ -154,6 +158,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Capture(command) => beside(capture::run(command, &common)),
         Command::Task(command) => beside(task::run(command, &common)),
         Command::Fsck(args) => on_runtime(fsck::run(args, &common)),
+        Command::Migrate(args) => on_runtime(migrate::run(args, &common)),
         Command::Doctor(args) => on_runtime(doctor::run(args, &common)),
         Command::Health(args) => health::run(&args, &common),
         Command::Config(command) => config::run(command, &common),
