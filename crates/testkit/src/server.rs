@@ -288,6 +288,12 @@ impl Server {
         &self.data
     }
 
+    /// What tells a command beside it where its photos are.
+    pub fn photo_envs(&self) -> Vec<(String, String)> {
+        let is_of_photos = |(name, _): &&(String, String)| name.starts_with("FILMGATE__BLOBS__");
+        self.builder.envs.iter().filter(is_of_photos).cloned().collect()
+    }
+
     /// The S3 that its photos are in, where they are in one of its own.
     pub fn s3(&self) -> Option<&S3Server> {
         self.builder.s3.as_deref()

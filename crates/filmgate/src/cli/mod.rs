@@ -3,6 +3,7 @@
 //! Commands work on the data folder itself, beside a running server as well as without one: SQLite's locks order
 //! them, and the server holds no cache that a command could make stale (`docs/decisions/0005`).
 
+mod blobs;
 mod capture;
 mod config;
 mod demo;
@@ -85,6 +86,9 @@ enum Command {
     /// Captures: stored photos
     #[command(subcommand)]
     Capture(capture::CaptureCommand),
+    /// The photos' bytes: copy them to another store
+    #[command(subcommand)]
+    Blobs(blobs::BlobsCommand),
     /// Tasks: the work after an upload, and dead letters
     #[command(subcommand)]
     Task(task::TaskCommand),
@@ -157,6 +161,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Settings(command) => beside(settings::run(command, &common)),
         Command::Capture(command) => beside(capture::run(command, &common)),
         Command::Task(command) => beside(task::run(command, &common)),
+        Command::Blobs(command) => on_runtime(blobs::run(command, &common)),
         Command::Fsck(args) => on_runtime(fsck::run(args, &common)),
         Command::Migrate(args) => on_runtime(migrate::run(args, &common)),
         Command::Doctor(args) => on_runtime(doctor::run(args, &common)),

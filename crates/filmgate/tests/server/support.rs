@@ -45,6 +45,15 @@ pub fn holds_within(limit: Duration, mut question: impl FnMut() -> bool) -> bool
     }
 }
 
+/// Whether photos are in a folder in this run; says what is not run where they are not.
+pub fn is_of_folders(what: &str) -> bool {
+    let is_folder = std::env::var("FILMGATE_TEST_BLOBS").is_ok_and(|store| store == "s3s").eq(&false);
+    if !is_folder {
+        println!("NOT RUN: {what} is of a store in a folder");
+    }
+    is_folder
+}
+
 /// Every file of the photo store: stored, staged, or set aside; in a bucket, every object too.
 pub fn files_of_store(server: &Server) -> Vec<PathBuf> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {

@@ -171,6 +171,8 @@ fn story(commands: &mut Commands, server: Option<&Server>, session_id: &str, mut
     let clean = commands.one("fsck", &["--deep"]);
     assert_eq!(clean["captures_without_file"], json!([]));
     assert!(!commands.run("doctor", &[]).out.is_empty());
+    let elsewhere = format!("file:{}", commands.data.with_file_name(unique("copy")).display());
+    assert_eq!(commands.one("blobs copy", &["--to", &elsewhere])["failed"], json!([]));
     for command in ["config check", "config show", "config example"] {
         assert_eq!(commands.run(command, &[]).status, 0);
     }
@@ -187,10 +189,10 @@ fn all_of_them_beside_a_server_and_without_one() {
         assert_eq!(api.upload_photo(&photo::jpeg_bytes(3_000, seed)).unwrap().status, 200);
     }
     let session_id = api.session_id.clone();
-    let mut commands = Commands::on(server.data());
+    let mut commands = Commands::of(&server);
     story(&mut commands, Some(&server), &session_id, Some(api));
     server.terminate(Duration::from_secs(20)).unwrap();
-    let mut commands = Commands::on(server.data());
+    let mut commands = Commands::of(&server);
     story(&mut commands, None, &session_id, None);
     println!("{} commands, twice", commands.run.len());
 }
