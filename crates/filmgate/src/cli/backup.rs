@@ -91,7 +91,7 @@ pub(super) async fn backup(args: BackupArgs, common: &Common) -> anyhow::Result<
         output::say(format_args!(
             "{captures} captures with {rows} rows and {} bytes backed up to {}, as they were at {began_at}\n\
              it is a data folder: `filmgate fsck --deep --data {}` checks it, `filmgate restore` brings it back",
-            report.bytes + report.bytes_there,
+            report.bytes,
             dir.display(),
             dir.display()
         ))?;
@@ -127,9 +127,10 @@ async fn copy_bytes(app: &App, copy: &Records, from: &Place, to: &Place, is_quie
         let now = system_clock();
         match app.records.capture(capture_id).await? {
             None => {
-                copy.delete_capture(capture_id, "deleted while the backup ran".to_owned(), now).await.map(drop).or_else(
-                    |error| if matches!(error, records::Error::NotFound) { Ok(()) } else { Err(error) },
-                )?;
+                copy.delete_capture(capture_id, "deleted while the backup ran".to_owned(), now)
+                    .await
+                    .map(drop)
+                    .or_else(|error| if matches!(error, records::Error::NotFound) { Ok(()) } else { Err(error) })?;
             }
             Some(live) if is_photo => {
                 copy.set_blob(capture_id, live.blob.clone(), live.processing.received_sha256).await?;
@@ -184,7 +185,11 @@ pub(super) async fn restore(args: RestoreArgs, common: &Common) -> anyhow::Resul
     let compared = backup.compare(&records, telling("rows compared", common.json)).await?;
     records.close().await;
     backup.close().await;
-    ensure!(compared.is_same(), "the restored catalog differs from the backup:\n  {}", compared.differences.join("\n  "));
+    ensure!(
+        compared.is_same(),
+        "the restored catalog differs from the backup:\n  {}",
+        compared.differences.join("\n  ")
+    );
     if common.json {
         output::one(true, &manifest)?;
     } else {
