@@ -84,15 +84,20 @@ fn options() -> Result<Options, String> {
     Ok(options)
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    let options = match options() {
-        Ok(options) => options,
+fn main() -> ExitCode {
+    match options() {
+        Ok(options) => {
+            cost::stay_here();
+            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run(options))
+        }
         Err(error) => {
             eprintln!("many_rows: {error}");
-            return ExitCode::from(2);
+            ExitCode::from(2)
         }
-    };
+    }
+}
+
+async fn run(options: Options) -> ExitCode {
     let temporary = options.keep.is_none().then(|| tempfile::tempdir().unwrap());
     let folder = options.keep.clone().unwrap_or_else(|| temporary.as_ref().unwrap().path().to_owned());
     let mut subjects = Vec::new();

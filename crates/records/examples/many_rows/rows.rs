@@ -192,11 +192,13 @@ impl Plan {
         self.captures.div_ceil(BLOCK) * CAMERAS
     }
 
-    /// Sessions that have all their captures, so many or fewer, from all of the catalog's time.
-    pub fn whole_sessions(&self, most: u64) -> Vec<Uuid> {
-        let whole = self.captures / BLOCK * CAMERAS;
-        let most = most.min(whole);
-        (0..most).map(|number| self.session_id(number * whole / most)).collect()
+    /// Sessions that have all their captures, of so many blocks or fewer, from all of the catalog's time; those of a
+    /// block were recorded together.
+    pub fn whole_sessions(&self, blocks: u64) -> Vec<Uuid> {
+        let whole = self.captures / BLOCK;
+        let blocks = blocks.min(whole);
+        let first = (0..blocks).map(|block| block * whole / blocks * CAMERAS);
+        first.flat_map(|first| (first..first + CAMERAS).map(|number| self.session_id(number))).collect()
     }
 
     /// Those that the cameras are busy with.
