@@ -1,5 +1,5 @@
 -- Wide rows lie in tables with a rowid. Without one a row lies whole in the inner pages of its tree as well, six or so
--- to a page: of ten million captures each is found through nine pages, and with a rowid through four.
+-- to a page: of ten million captures each is found through some eight pages, and with a rowid through four.
 --
 -- What refers to captures goes first, or it would be deleted with the old table.
 
