@@ -260,11 +260,13 @@ fn neighbour(db: &Db<'_>, id: Uuid, side: &str, order: &str) -> Result<Option<Uu
     db.optional(&neighbour_sql(side, order), &values![id], |row| row.get(0))
 }
 
+/// What it is compared with stands in the statement as single values: joined to, PostgreSQL would read and sort the
+/// whole session.
 pub(crate) fn neighbour_sql(side: &str, order: &str) -> String {
     format!(
-        "SELECT other.id FROM captures AS this JOIN captures AS other ON other.session_id = this.session_id
-         WHERE this.id = ? AND (other.received_at, other.id) {side} (this.received_at, this.id)
-         ORDER BY other.received_at {order}, other.id {order} LIMIT 1"
+        "SELECT id FROM captures WHERE session_id = (SELECT session_id FROM captures WHERE id = ?1)
+         AND (received_at, id) {side} ((SELECT received_at FROM captures WHERE id = ?1), ?1)
+         ORDER BY received_at {order}, id {order} LIMIT 1"
     )
 }
 
