@@ -2,7 +2,6 @@
 //! asked to serve, and the copy from one store to another.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use http::Method;
@@ -12,7 +11,7 @@ use testkit::server::{Server, ServerBuilder};
 use testkit::{Request, S3Server, photo};
 
 use crate::support::{
-    Ran, assert_stored, builder, code_of, holds_within, ran, rows_of_catalog, unprocessed, upload_of,
+    Ran, assert_stored, builder, code_of, holds_within, program_on, ran, rows_of_catalog, unprocessed, upload_of,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -139,10 +138,9 @@ fn originals_by_a_signed_address_where_policy_says_so() {
 /// Runs `filmgate blobs copy` on a data folder; its report.
 fn copy(data: &Path, envs: &[(String, String)], args: &[&str]) -> (i32, Value) {
     let run = |more: &[&str]| -> Ran {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_filmgate"));
+        let mut command = program_on(data);
         command.args(["blobs", "copy", "--data"]).arg(data).args(args).args(more);
-        // Where photos are now, the command says itself.
-        command.envs(envs.iter().filter(|(name, _)| name != "FILMGATE__BLOBS__URL").map(|(name, value)| (name, value)));
+        command.envs(envs.iter().map(|(name, value)| (name, value))).env("FILMGATE__BLOBS__URL", "");
         ran(&mut command)
     };
     let ran = run(&["--json"]);

@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use testkit::Server;
 
-use crate::support::{Ran, filmgate, ran};
+use crate::support::{Ran, filmgate, program_on, ran};
 
 /// Commands on one data folder, and which of them were run.
 struct Commands {
@@ -40,7 +40,7 @@ impl Commands {
         let data = self.data.to_str().unwrap().to_owned();
         let words: Vec<&str> = command.split(' ').chain(args.iter().copied()).chain(["--data", &data]).collect();
         let envs = self.envs.iter().map(|(name, value)| (name, value));
-        ran(Command::new(env!("CARGO_BIN_EXE_filmgate")).args(words).envs(envs))
+        ran(program_on(&self.data).args(words).envs(envs))
     }
 
     /// Runs a command that must succeed; each line of its JSON.
