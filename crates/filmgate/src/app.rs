@@ -55,7 +55,8 @@ impl App {
         let durable = config.ingest.durability != Durability::Relaxed;
         make_data_dir(&config.data_dir, durable)?;
         let blobs = open_blobs(&config, &config.blobs_path(), durable)?;
-        let records = open_records(&config, &blobs, durable).await?;
+        refuse_lost_catalog(&config, &blobs).await?;
+        let records = open_catalog(&config).await?;
         let identity = Identity::new(records.clone(), identity_options(&config), Arc::new(system_clock));
         let derivatives = open_derivatives(&config, &config.blobs_path(), durable)?;
         let decoder = Decoder::new(decoder_options(&config));
@@ -93,7 +94,27 @@ impl App {
     }
 }
 
-async fn open_records(config: &Config, blobs: &Blobs, durable: bool) -> anyhow::Result<Records> {
+/// To recovery, photos without a catalog would all be photos that were never answered, to be set aside and one day
+/// deleted.
+async fn refuse_lost_catalog(config: &Config, blobs: &Blobs) -> anyhow::Result<()> {
+    let catalog = config.catalog_path();
+    if config.catalog_server().is_none() && !is_there(&catalog) && !blobs.is_empty().await? {
+        bail!(
+            "the photo store {} holds photos, but their catalog {} is lost: restore it from a backup. To begin anew \
+             without these photos, move them away first",
+            blobs.place(),
+            catalog.display()
+        );
+    }
+    Ok(())
+}
+
+/// Opens the catalog alone.
+///
+/// # Errors
+/// Says where it is and why it cannot be opened.
+pub async fn open_catalog(config: &Config) -> anyhow::Result<Records> {
+    let durable = config.ingest.durability != Durability::Relaxed;
     let options = CatalogOptions {
         sync: if durable { records::Sync::Durable } else { records::Sync::Relaxed },
         read_connections: config.records.read_connections,
@@ -112,15 +133,6 @@ async fn open_records(config: &Config, blobs: &Blobs, durable: bool) -> anyhow::
             .with_context(|| format!("cannot open the catalog on {}", server.place()));
     }
     let catalog = config.catalog_path();
-    if !is_there(&catalog) && !blobs.is_empty().await? {
-        // To recovery they would all be photos that were never answered, to be set aside and one day deleted.
-        bail!(
-            "the photo store {} holds photos, but their catalog {} is lost: restore it from a backup. To begin anew \
-             without these photos, move them away first",
-            blobs.place(),
-            catalog.display()
-        );
-    }
     let records =
         Records::open(&catalog, &options).with_context(|| format!("cannot open the catalog {}", catalog.display()))?;
     if durable {

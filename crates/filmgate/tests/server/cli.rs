@@ -1,5 +1,6 @@
 //! The command line: every command beside a running server and without one.
 
+mod backup;
 mod commands;
 mod config;
 mod doctor;
