@@ -45,6 +45,26 @@ pub fn holds_within(limit: Duration, mut question: impl FnMut() -> bool) -> bool
     }
 }
 
+/// Whether photos are in a folder in this run; says what is not run where they are not.
+pub fn is_of_folders(what: &str) -> bool {
+    let is_folder =
+        !["s3", "s3s"].iter().any(|store| std::env::var("FILMGATE_TEST_BLOBS").is_ok_and(|set| set == *store));
+    if !is_folder {
+        println!("NOT RUN: {what} is of a store in a folder");
+    }
+    is_folder
+}
+
+/// Whether a test can look at stored photos as files and damage them: in a folder, and in the S3 of the tests' own.
+/// Says what is not run where it cannot.
+pub fn has_files(what: &str) -> bool {
+    let has = !testkit::matrix::has_s3();
+    if !has {
+        println!("NOT RUN: {what} needs the photos' files at hand");
+    }
+    has
+}
+
 /// Every file of the photo store: stored, staged, or set aside; in a bucket, every object too.
 pub fn files_of_store(server: &Server) -> Vec<PathBuf> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
