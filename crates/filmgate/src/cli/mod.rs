@@ -10,6 +10,7 @@ mod doctor;
 mod filesystem;
 mod fsck;
 mod output;
+mod plan;
 mod serve;
 mod session;
 mod settings;
@@ -89,6 +90,8 @@ enum Command {
     Fsck(fsck::FsckArgs),
     /// Say in plain words what about this machine and configuration will hurt
     Doctor(doctor::DoctorArgs),
+    /// Work out what a load needs: nodes, cores, rows, bytes, requests, money; exit status 1 where it is not carried
+    Plan(Box<plan::PlanArgs>),
     /// The configuration: check it, show it, write an example
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -153,6 +156,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Task(command) => beside(task::run(command, &common)),
         Command::Fsck(args) => on_runtime(fsck::run(args, &common)),
         Command::Doctor(args) => on_runtime(doctor::run(args, &common)),
+        Command::Plan(args) => plan::run(&args, &common),
         Command::Config(command) => config::run(command, &common),
     }
 }
