@@ -83,6 +83,16 @@ if units:
     figure("catalog_writes_per_capture", (1 + x["writes"] for x in web))
     print(f"# judged by a size it was not made of, 1920 x 1080: model/measured {median(judged):.2f} ({spread(judged)})")
 
+database = rounds("postgres")
+if database:
+    both = lambda name: (d["uploads"][name] + d["processing"][name] for d in database)
+    figure("postgres_cpu_us_per_capture", both("cpu_us"))
+    figure("postgres_transactions_per_capture", both("transactions"))
+    figure("postgres_wal_bytes_per_capture", both("log_bytes"))
+    figure("postgres_bytes_per_capture", (d["bytes"]["captures"] + d["bytes"]["derivatives"] for d in database))
+    figure("postgres_bytes_per_task", (d["bytes"]["tasks"] for d in database))
+    figure("postgres_bytes_per_key", (d["bytes"]["keys"] for d in database))
+
 single = [x for n in nodes for x in n["nodes"] if x["nodes"] == 1]
 if single and any(x["commits"] > 0 for x in single):
     # What an upload costs falls as its commit is shared; the line through all points parts the two.

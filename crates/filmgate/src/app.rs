@@ -51,36 +51,13 @@ impl App {
     ///
     /// # Errors
     /// Says which part could not be opened, and where.
-    pub fn open(config: Config) -> anyhow::Result<Self> {
+    pub async fn open(config: Config) -> anyhow::Result<Self> {
         let durable = config.ingest.durability == Durability::Durable;
         make_data_dir(&config.data_dir, durable)?;
         let root = config.blobs_path();
         let blobs = Blobs::open(&root, blobs_options(&config, durable))
             .with_context(|| format!("cannot open the photo store {}", root.display()))?;
-        let catalog = config.catalog_path();
-        if !is_there(&catalog) && !blobs.is_empty()? {
-            // To recovery they would all be photos that were never answered, to be set aside and one day deleted.
-            bail!(
-                "the photo store {} holds photos, but their catalog {} is lost: restore it from a backup. To begin \
-                 anew without these photos, move them away first",
-                root.display(),
-                catalog.display()
-            );
-        }
-        let records = Records::open(
-            &catalog,
-            &CatalogOptions {
-                sync: if durable { records::Sync::Durable } else { records::Sync::Relaxed },
-                read_connections: config.records.read_connections,
-                commit_batch_max: config.records.commit_batch_max,
-                event_sinks: event_sinks(&config),
-            },
-        )
-        .with_context(|| format!("cannot open the catalog {}", catalog.display()))?;
-        if durable {
-            // The catalog's own directory entry: without it a power cut could take the whole new file.
-            fsync_parent(&catalog)?;
-        }
+        let records = open_records(&config, &blobs, durable).await?;
         let identity = Identity::new(records.clone(), identity_options(&config), Arc::new(system_clock));
         let derivatives = Blobs::open(&root.join(DERIVATIVES), derivatives_options(&config, durable))
             .with_context(|| format!("cannot open the store of derivatives in {}", root.display()))?;
@@ -119,6 +96,43 @@ impl App {
     }
 }
 
+async fn open_records(config: &Config, blobs: &Blobs, durable: bool) -> anyhow::Result<Records> {
+    let options = CatalogOptions {
+        sync: if durable { records::Sync::Durable } else { records::Sync::Relaxed },
+        read_connections: config.records.read_connections,
+        commit_batch_max: config.records.commit_batch_max,
+        event_sinks: event_sinks(config),
+    };
+    if let Some(mut server) = config.catalog_server() {
+        let ca_file = &config.records.tls_ca_file;
+        if !ca_file.as_os_str().is_empty() {
+            let read = std::fs::read(ca_file);
+            server.tls_ca_pem =
+                Some(read.with_context(|| format!("records.tls_ca_file: cannot read {}", ca_file.display()))?);
+        }
+        return Records::open_postgres(&server, &options)
+            .await
+            .with_context(|| format!("cannot open the catalog on {}", server.place()));
+    }
+    let catalog = config.catalog_path();
+    if !is_there(&catalog) && !blobs.is_empty()? {
+        // To recovery they would all be photos that were never answered, to be set aside and one day deleted.
+        bail!(
+            "the photo store {} holds photos, but their catalog {} is lost: restore it from a backup. To begin anew \
+             without these photos, move them away first",
+            blobs.root().display(),
+            catalog.display()
+        );
+    }
+    let records =
+        Records::open(&catalog, &options).with_context(|| format!("cannot open the catalog {}", catalog.display()))?;
+    if durable {
+        // The catalog's own directory entry: without it a power cut could take the whole new file.
+        fsync_parent(&catalog)?;
+    }
+    Ok(records)
+}
+
 /// Connections that this process's descriptors allow: they come first, but commits and reads need some too.
 pub fn connections_max(config: &Config) -> usize {
     let descriptors = descriptors_max();
@@ -133,7 +147,7 @@ fn descriptors_max() -> usize {
 
 /// What the catalog, the disk workers and the runtime open by themselves.
 fn reserved_descriptors(config: &Config) -> usize {
-    64 + 3 * (config.records.read_connections + 1) + 3 * config.ingest.disk_workers
+    64 + 3 * (config.records.read_connections + 1) + config.records.connections_max + 3 * config.ingest.disk_workers
 }
 
 fn blobs_options(config: &Config, durable: bool) -> BlobsOptions {
@@ -229,6 +243,10 @@ fn identity_options(config: &Config) -> IdentityOptions {
         password_bytes_min: config.identity.password_bytes_min,
         sign_ins_per_minute_per_user: config.identity.sign_ins_per_minute_per_user,
         sign_ins_per_minute_per_address: config.identity.sign_ins_per_minute_per_address,
+        shared_guesses: (!config.jobs.redis_url.is_empty()).then(|| identity::SharedGuesses {
+            redis_url: config.jobs.redis_url.expose().to_owned(),
+            key_prefix: format!("{}:", config.jobs.redis_key_prefix),
+        }),
         password_hashing_parallel: config.identity.password_hashing_parallel,
     }
 }
@@ -265,6 +283,23 @@ fn fsync_parent(path: &Path) -> anyhow::Result<()> {
         File::open(parent)?.sync_all().with_context(|| format!("cannot fsync {}", parent.display()))?;
     }
     Ok(())
+}
+
+/// What this node calls itself wherever several share a catalog; the same after a restart, as its folder is.
+///
+/// # Errors
+/// Where the folder cannot be written.
+pub fn node_name(data_dir: &Path) -> anyhow::Result<String> {
+    let path = data_dir.join("node-name");
+    match std::fs::read_to_string(&path) {
+        Ok(name) if !name.trim().is_empty() => return Ok(name.trim().to_owned()),
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+    let name = uuid::Uuid::now_v7().simple().to_string();
+    std::fs::write(&path, &name).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(name)
 }
 
 /// The data folder is owned by this process for as long as this lives.

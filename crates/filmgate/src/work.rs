@@ -126,8 +126,14 @@ pub async fn open(app: &App, role: Role) -> anyhow::Result<Jobs> {
         delay_max: jobs.retry_delay_max(),
     };
     let (name, dead_workers_prefix) = match role {
-        Role::Serve => ("serve", Some("serve/".to_owned())),
-        Role::Worker => ("worker", None),
+        // On a shared catalog other servers live.
+        Role::Serve if app.records.is_shared() => {
+            let name = format!("serve/{}", crate::app::node_name(&config.data_dir)?);
+            let of_this_node = format!("{name}/");
+            (name, Some(of_this_node))
+        }
+        Role::Serve => ("serve".to_owned(), Some("serve/".to_owned())),
+        Role::Worker => ("worker".to_owned(), None),
     };
     let options = JobsOptions {
         worker: format!("{name}/{}", uuid::Uuid::now_v7().simple()),

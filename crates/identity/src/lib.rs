@@ -8,20 +8,20 @@
 //!
 //! Invariant: no HTTP here. [`Identity`] takes secrets as text and answers with a [`Caller`].
 
+mod guesses;
 mod password;
 mod secret;
 
 use std::net::IpAddr;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use jiff::{SignedDuration, Timestamp};
 use records::{NewToken, Records, Role, Token, TokenScope, User, UserChange};
 use uuid::Uuid;
 
+use crate::guesses::Guesses;
+pub use crate::guesses::SharedGuesses;
 use crate::password::Passwords;
 pub use crate::secret::{hash_of, is_token};
 
@@ -39,6 +39,8 @@ pub struct IdentityOptions {
     pub sign_ins_per_minute_per_user: u32,
     /// Guesses a minute from one address.
     pub sign_ins_per_minute_per_address: u32,
+    /// Where both are counted for all nodes together. None: by each process for itself.
+    pub shared_guesses: Option<SharedGuesses>,
     /// Passwords hashed at once: each takes 19 MiB and a core for some 20 ms.
     pub password_hashing_parallel: usize,
 }
@@ -103,8 +105,6 @@ pub enum Error {
     Internal(String),
 }
 
-type Guesses<K> = DefaultKeyedRateLimiter<K>;
-
 /// The people and programs that may ask. Cheap to clone.
 #[derive(Clone)]
 pub struct Identity {
@@ -112,18 +112,19 @@ pub struct Identity {
     clock: Clock,
     options: Arc<IdentityOptions>,
     passwords: Passwords,
-    guesses_by_user: Arc<Guesses<(String, IpAddr)>>,
-    guesses_by_address: Arc<Guesses<IpAddr>>,
+    guesses: Guesses,
 }
 
 impl Identity {
     /// Opens the sign-in over a catalog.
     pub fn new(records: Records, options: IdentityOptions, clock: Clock) -> Self {
-        let per_minute = |count: u32| Quota::per_minute(NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN));
         Self {
             passwords: Passwords::new(options.password_hashing_parallel),
-            guesses_by_user: Arc::new(RateLimiter::keyed(per_minute(options.sign_ins_per_minute_per_user))),
-            guesses_by_address: Arc::new(RateLimiter::keyed(per_minute(options.sign_ins_per_minute_per_address))),
+            guesses: Guesses::new(
+                options.sign_ins_per_minute_per_user,
+                options.sign_ins_per_minute_per_address,
+                options.shared_guesses.as_ref(),
+            ),
             records,
             clock,
             options: Arc::new(options),
@@ -132,7 +133,7 @@ impl Identity {
 
     /// Signs a user in with their password, from this address.
     pub async fn sign_in(&self, username: &str, password: String, address: IpAddr) -> Result<SignIn, Error> {
-        self.count_guess(username, address)?;
+        self.count_guess(username, address).await?;
         let found = self.records.user_by_name(username.to_owned()).await?;
         let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), Some(hash)));
         let right = self.passwords.verify(password, hash.clone()).await?;
@@ -157,20 +158,11 @@ impl Identity {
         Ok(SignIn { user, secret, expires_at })
     }
 
-    fn count_guess(&self, username: &str, address: IpAddr) -> Result<(), Error> {
-        let clock = DefaultClock::default();
-        let too_many = |wait: Duration| Error::TooManyGuesses {
+    async fn count_guess(&self, username: &str, address: IpAddr) -> Result<(), Error> {
+        let counted = self.guesses.count(username, address).await;
+        counted.map_err(|wait| Error::TooManyGuesses {
             retry_after: wait.max(Duration::from_secs(1)) + Duration::from_secs(1),
-        };
-        // By address first: ten thousand names from one address must not fill memory with ten thousand counters.
-        self.guesses_by_address.check_key(&address).map_err(|no| too_many(no.wait_time_from(clock.now())))?;
-        let key = (username.to_lowercase(), address);
-        self.guesses_by_user.check_key(&key).map_err(|no| too_many(no.wait_time_from(clock.now())))?;
-        if self.guesses_by_user.len() > 10_000 {
-            self.guesses_by_user.retain_recent();
-            self.guesses_by_address.retain_recent();
-        }
-        Ok(())
+        })
     }
 
     /// Whose sign-in this is, if it has neither ended nor expired.

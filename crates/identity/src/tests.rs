@@ -27,6 +27,7 @@ fn setting() -> Setting {
         password_bytes_min: 10,
         sign_ins_per_minute_per_user: 3,
         sign_ins_per_minute_per_address: 5,
+        shared_guesses: None,
         password_hashing_parallel: 1,
     };
     let clock = seconds.clone();

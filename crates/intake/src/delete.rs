@@ -72,7 +72,7 @@ impl Intake {
         let (intake, reason) = (self.clone(), reason.to_owned());
         detached(async move {
             let capture = intake.records.delete_capture(id, reason, (intake.clock)()).await?;
-            intake.delete_bytes(std::slice::from_ref(&capture)).await;
+            intake.tidy().await;
             Ok(capture)
         })
         .await
@@ -83,20 +83,10 @@ impl Intake {
         let (intake, reason) = (self.clone(), reason.to_owned());
         detached(async move {
             let captures = intake.records.delete_unlinked_captures(session_id, reason, (intake.clock)()).await?;
-            intake.delete_bytes(&captures).await;
+            intake.tidy().await;
             Ok(captures.len())
         })
         .await
-    }
-
-    async fn delete_bytes(&self, captures: &[Capture]) {
-        for capture in captures {
-            if let Err(error) = self.blobs.delete(capture.blob.key.clone()).await {
-                // The tombstone names the key: the next start finishes it, or the sweep before it forgets the tombstone.
-                tracing::error!(capture_id = %capture.id, %error, "the bytes of a deleted capture are still there");
-            }
-        }
-        self.tidy().await;
     }
 
     /// Removes bytes that the catalog has given up, as far as that can be done now.

@@ -72,6 +72,8 @@ pub(crate) async fn settle(
             Ok(receipt)
         }
         // The commit may hold after all: to take the bytes back could leave rows without them. Recovery decides.
+        // Or the retry, where a server is in doubt that others can still ask.
+        Err(Unrecorded::InDoubt) if intake.records.is_shared() => Err(Refusal::OutcomeUnknown),
         Err(Unrecorded::InDoubt) => Err(Refusal::StorageStopped),
         Err(Unrecorded::Refused(refusal)) => {
             unpublish(intake, captures).await;

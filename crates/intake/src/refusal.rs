@@ -56,6 +56,10 @@ pub enum Refusal {
     Overloaded,
     #[error("Another program holds the catalog; try again shortly")]
     CatalogBusy,
+    #[error("The catalog's server cannot be reached; try again shortly")]
+    CatalogAway,
+    #[error("Whether this was stored is not known; send it again, an upload with the same Idempotency-Key")]
+    OutcomeUnknown,
     #[error("The session kept changing while the upload was on its way; try again shortly")]
     SessionUnsettled,
     #[error("The server has no room for more photos; tell the operator")]
@@ -101,6 +105,8 @@ pub const ERROR_CODES: &[(&str, u16)] = &[
     ("too_many_uploads", 429),
     ("overloaded", 503),
     ("session_unsettled", 503),
+    ("catalog_away", 503),
+    ("outcome_unknown", 503),
     ("disk_full", 507),
     ("storage_stopped", 503),
     ("body_incomplete", 400),
@@ -138,6 +144,8 @@ impl Refusal {
             Self::TooManyUploads => "too_many_uploads",
             Self::Overloaded | Self::CatalogBusy => "overloaded",
             Self::SessionUnsettled => "session_unsettled",
+            Self::CatalogAway => "catalog_away",
+            Self::OutcomeUnknown => "outcome_unknown",
             Self::DiskFull => "disk_full",
             Self::StorageStopped => "storage_stopped",
             Self::Body(BodyError::TooSlow(_)) => "body_timeout",
@@ -157,7 +165,9 @@ impl From<records::Error> for Refusal {
         match error {
             records::Error::Full => Self::DiskFull,
             records::Error::Busy => Self::CatalogBusy,
-            records::Error::Stopped | records::Error::OutcomeUnknown(_) => Self::StorageStopped,
+            records::Error::Unavailable(_) => Self::CatalogAway,
+            records::Error::Stopped => Self::StorageStopped,
+            records::Error::OutcomeUnknown(_) => Self::OutcomeUnknown,
             other => Self::Internal(other.to_string()),
         }
     }

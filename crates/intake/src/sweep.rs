@@ -13,6 +13,11 @@ use crate::fsck::{FsckError, Orphans, STEP};
 /// Time folders that recovery looks at: a crash leaves photos without a row only in the newest.
 const RECOVERY_FOLDERS: usize = 120;
 
+/// On a shared catalog other nodes record while this one looks: a photo may be on its way to its row for this long.
+const ORPHAN_AGE: Duration = Duration::from_secs(3600);
+/// And so many time folders may have had uploads since the sweep before the last.
+const SWEPT_FOLDERS: usize = 240;
+
 /// A worker beside the server may be writing a staging file of derivatives just now; one that has not changed for so
 /// long is nobody's.
 const STAGING_AGE: Duration = Duration::from_secs(6 * 3600);
@@ -62,6 +67,10 @@ impl Intake {
     pub async fn recover(&self) -> Result<Recovered, FsckError> {
         let staging_files = self.blobs.clear_staging(Duration::ZERO).await?;
         self.derivatives.clear_staging(STAGING_AGE).await?;
+        if self.records.is_shared() {
+            // Other nodes are at work: their photos have no rows yet. The sweep knows which are too old for that.
+            return Ok(Recovered { staging_files, files_quarantined: 0 });
+        }
         let folders = self.blobs.time_folders().await?;
         let mut orphans = Orphans::default();
         for folder in folders.iter().rev().take(RECOVERY_FOLDERS) {
@@ -93,7 +102,11 @@ impl Intake {
         let (tombstones, idempotency_keys) = self.records.forget_before(before).await?;
         self.remove_doomed().await?;
         self.derivatives.clear_staging(STAGING_AGE).await?;
-        let derivatives = self.remove_unrecorded_derivatives(usize::MAX).await?;
+        let folders_max = if self.records.is_shared() { SWEPT_FOLDERS } else { usize::MAX };
+        let derivatives = self.remove_unrecorded_derivatives(folders_max).await?;
+        if self.records.is_shared() {
+            self.set_aside_unrecorded().await?;
+        }
         let tasks = self.records.forget_tasks(now.checked_sub(SignedDuration::try_from(keep.tasks)?)?).await?;
         Ok(Swept {
             sign_ins: self.records.forget_expired_sign_ins(now).await?,
@@ -103,6 +116,18 @@ impl Intake {
             tasks,
             quarantined_files: self.blobs.clear_quarantine(keep.quarantine).await?,
         })
+    }
+
+    /// Sets aside photos that nodes published and did not live to record.
+    async fn set_aside_unrecorded(&self) -> Result<(), FsckError> {
+        for folder in self.blobs.time_folders().await?.into_iter().rev().take(SWEPT_FOLDERS) {
+            let orphans = self.orphans_in(folder, ORPHAN_AGE, &mut 0).await?;
+            let aside = self.set_aside(&orphans.unknown, &orphans.buried).await?;
+            if aside > 0 {
+                tracing::warn!(aside, "photos that a node left without a row, never answered, are set aside");
+            }
+        }
+        Ok(())
     }
 
     /// Removes what workers published and did not live to record, in the newest folders.

@@ -119,7 +119,7 @@ async fn finish<W: Work>(
                 return LOST;
             }
             // The work is done; the disk may have room in a moment.
-            Err(Error::Full | Error::Busy) if Instant::now() < hold.until() => {
+            Err(Error::Full | Error::Busy | Error::Unavailable(_)) if Instant::now() < hold.until() => {
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(AGAIN_MAX);
                 continue;
@@ -131,7 +131,9 @@ async fn finish<W: Work>(
             // The effect may hold: what it names must stay.
             Error::OutcomeUnknown(_) => return "unknown",
             // The catalog refuses this effect, and would refuse it again.
-            Error::Conflict(_) | Error::Engine(_) | Error::NotFound if matches!(ending, Ending::Success(_)) => {
+            Error::Conflict(_) | Error::Engine(_) | Error::Postgres { .. } | Error::NotFound
+                if matches!(ending, Ending::Success(_)) =>
+            {
                 discard(work, claim, ending).await;
                 let refused = Outcome::Retry { error: REFUSED.to_owned(), after: None };
                 ending = ending_of(refused, claim, policy, shared);

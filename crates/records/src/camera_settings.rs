@@ -1,7 +1,7 @@
 //! Camera settings: how a session's photos are taken.
 
+use crate::db::{Db, Row, values};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -74,12 +74,12 @@ pub(crate) const COLUMNS: &str = "camera_settings.id, setting_name, recording_mo
      camera_settings.created_at, updated_at";
 
 /// Reads the settings whose [`COLUMNS`] begin at column `at`.
-pub(crate) fn settings_from(row: &Row<'_>, at: usize) -> rusqlite::Result<CameraSettings> {
+pub(crate) fn settings_from(row: &Row<'_>, at: usize) -> Result<CameraSettings> {
     Ok(CameraSettings {
         id: row.get(at)?,
         chosen: NewCameraSettings {
             setting_name: row.get(at + 1)?,
-            recording_mode: if row.get_ref(at + 2)?.as_str()? == "INTERVAL" {
+            recording_mode: if row.get::<&str>(at + 2)? == "INTERVAL" {
                 RecordingMode::Interval
             } else {
                 RecordingMode::EventDriven
@@ -97,24 +97,29 @@ pub(crate) fn settings_from(row: &Row<'_>, at: usize) -> rusqlite::Result<Camera
     })
 }
 
-fn settings_by_id(db: &Connection, id: Uuid) -> Result<CameraSettings> {
-    let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM camera_settings WHERE id = ?"))?;
-    Ok(statement.query_row([id], |row| settings_from(row, 0))?)
+fn settings_by_id(db: &Db<'_>, id: Uuid) -> Result<CameraSettings> {
+    db.one(&format!("SELECT {COLUMNS} FROM camera_settings WHERE id = ?"), &values![id], |row| settings_from(row, 0))
 }
 
-pub(crate) fn default_settings(db: &Connection) -> Result<Option<Uuid>> {
-    let mut statement = db.prepare_cached("SELECT id FROM camera_settings WHERE is_default = 1 AND is_active = 1")?;
-    Ok(statement.query_row([], |row| row.get(0)).optional()?)
+/// These settings, as they stay until this request is committed.
+pub(crate) fn hold(db: &Db<'_>, id: Uuid) -> Result<CameraSettings> {
+    let sql = format!("SELECT {COLUMNS} FROM camera_settings WHERE id = ?{}", db.for_share());
+    db.one(&sql, &values![id], |row| settings_from(row, 0))
+}
+
+pub(crate) fn default_settings(db: &Db<'_>) -> Result<Option<Uuid>> {
+    db.optional("SELECT id FROM camera_settings WHERE is_default = 1 AND is_active = 1", &[], |row| row.get(0))
 }
 
 /// There is one default at most: making one the default takes it from the other.
-fn make_way_for_default(db: &Connection, chosen: &NewCameraSettings, id: Uuid, now: Timestamp) -> Result<()> {
+fn make_way_for_default(db: &Db<'_>, chosen: &NewCameraSettings, id: Uuid, now: Timestamp) -> Result<()> {
     if chosen.is_default {
-        db.prepare_cached(
-            "UPDATE camera_settings SET is_default = 0, updated_at = max(?, updated_at + 1)
-             WHERE is_default = 1 AND id <> ?",
-        )?
-        .execute(params![now.as_microsecond(), id])?;
+        db.execute(
+            "UPDATE camera_settings SET is_default = 0,
+                    updated_at = CASE WHEN updated_at < ?1 THEN ?1 ELSE updated_at + 1 END
+             WHERE is_default = 1 AND id <> ?2",
+            &values![now.as_microsecond(), id],
+        )?;
     }
     Ok(())
 }
@@ -135,24 +140,24 @@ impl Records {
         self.engine
             .write(move |db| {
                 make_way_for_default(db, &chosen, id, now)?;
-                db.prepare_cached(
+                db.execute(
                     "INSERT INTO camera_settings (id, setting_name, recording_mode, interval_seconds, resolution,
                      capture_on_button_click, capture_on_message_send, capture_on_question_start, is_active, is_default,
                      created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11)",
-                )?
-                .execute(params![
-                    id,
-                    chosen.setting_name,
-                    chosen.recording_mode.as_str(),
-                    chosen.interval_seconds,
-                    chosen.resolution,
-                    chosen.capture_on_button_click,
-                    chosen.capture_on_message_send,
-                    chosen.capture_on_question_start,
-                    chosen.is_active,
-                    chosen.is_default,
-                    now.as_microsecond(),
-                ])
+                    &values![
+                        id,
+                        chosen.setting_name,
+                        chosen.recording_mode.as_str(),
+                        chosen.interval_seconds,
+                        chosen.resolution,
+                        chosen.capture_on_button_click,
+                        chosen.capture_on_message_send,
+                        chosen.capture_on_question_start,
+                        chosen.is_active,
+                        chosen.is_default,
+                        now.as_microsecond(),
+                    ],
+                )
                 .map_err(|error| duplicate_as(error, taken(&chosen.setting_name)))?;
                 settings_by_id(db, id)
             })
@@ -169,13 +174,14 @@ impl Records {
         let after = after.unwrap_or(Cursor::START);
         self.engine
             .read(move |db| {
-                let mut statement = db.prepare_cached(&format!(
-                    "SELECT {COLUMNS} FROM camera_settings WHERE (created_at, id) < (?, ?)
+                let rows = db.all(
+                    &format!(
+                        "SELECT {COLUMNS} FROM camera_settings WHERE (created_at, id) < (?, ?)
                      ORDER BY created_at DESC, id DESC LIMIT ?"
-                ))?;
-                let rows = statement
-                    .query_map(params![after.time_us, after.id, limit + 1], |row| settings_from(row, 0))?
-                    .collect::<rusqlite::Result<Vec<_>>>()?;
+                    ),
+                    &values![after.time_us, after.id, limit + 1],
+                    |row| settings_from(row, 0),
+                )?;
                 Ok(Page::from_rows(rows, limit, |row| Cursor { time_us: row.created_at.as_microsecond(), id: row.id }))
             })
             .await
@@ -201,24 +207,24 @@ impl Records {
                 make_way_for_default(db, &chosen, id, now)?;
                 // A clock set back must not let two states share a time: the gate compares it.
                 let updated_at = now.as_microsecond().max(before.updated_at.as_microsecond() + 1);
-                db.prepare_cached(
+                db.execute(
                     "UPDATE camera_settings SET setting_name = ?2, recording_mode = ?3, interval_seconds = ?4,
                      resolution = ?5, capture_on_button_click = ?6, capture_on_message_send = ?7,
                      capture_on_question_start = ?8, is_active = ?9, is_default = ?10, updated_at = ?11 WHERE id = ?1",
-                )?
-                .execute(params![
-                    id,
-                    chosen.setting_name,
-                    chosen.recording_mode.as_str(),
-                    chosen.interval_seconds,
-                    chosen.resolution,
-                    chosen.capture_on_button_click,
-                    chosen.capture_on_message_send,
-                    chosen.capture_on_question_start,
-                    chosen.is_active,
-                    chosen.is_default,
-                    updated_at,
-                ])
+                    &values![
+                        id,
+                        chosen.setting_name,
+                        chosen.recording_mode.as_str(),
+                        chosen.interval_seconds,
+                        chosen.resolution,
+                        chosen.capture_on_button_click,
+                        chosen.capture_on_message_send,
+                        chosen.capture_on_question_start,
+                        chosen.is_active,
+                        chosen.is_default,
+                        updated_at,
+                    ],
+                )
                 .map_err(|error| duplicate_as(error, taken(&chosen.setting_name)))?;
                 settings_by_id(db, id)
             })

@@ -1,12 +1,12 @@
 //! Captures: recorded with their tasks and idempotency key in one transaction, listed, linked, deleted.
 
+use crate::db::{Conditions, Db, Row, values};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
+use crate::engine::RequestError;
 use crate::events::{self, EventKind};
-use crate::sessions::gate_by_id;
-use crate::sqlite::RequestError;
+use crate::sessions::hold_gate;
 use crate::tasks::{self, NewTask, TaskKind};
 use crate::users::timestamp;
 use crate::{Cursor, Error, Page, Records, Result, Session, SessionGate};
@@ -212,12 +212,6 @@ pub enum RecordingError {
     Catalog(#[from] Error),
 }
 
-impl From<rusqlite::Error> for RecordingError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Catalog(error.into())
-    }
-}
-
 impl RequestError for RecordingError {
     fn of_catalog(&self) -> Option<&Error> {
         match self {
@@ -245,7 +239,7 @@ const NEW_COLUMNS: &str = "id, session_id, filename, blob_key, blob_format, size
 /// The first column after those of a capture.
 const NEXT_COLUMN: usize = 30;
 
-pub(crate) fn capture_from(row: &Row<'_>) -> rusqlite::Result<Capture> {
+pub(crate) fn capture_from(row: &Row<'_>) -> Result<Capture> {
     Ok(Capture {
         id: row.get(0)?,
         session_id: row.get(1)?,
@@ -255,7 +249,7 @@ pub(crate) fn capture_from(row: &Row<'_>) -> rusqlite::Result<Capture> {
         width_px: row.get(8)?,
         height_px: row.get(9)?,
         trigger: row.get(10)?,
-        assessment_type: match row.get_ref(11)?.as_str()? {
+        assessment_type: match row.get::<&str>(11)? {
             "PHQ" => AssessmentType::Phq,
             "LLM" => AssessmentType::Llm,
             _ => AssessmentType::General,
@@ -267,18 +261,18 @@ pub(crate) fn capture_from(row: &Row<'_>) -> rusqlite::Result<Capture> {
         metadata: row.get(16)?,
         processing: Processing {
             count: row.get(17)?,
-            processed_at: row.get::<_, Option<i64>>(18)?.map(timestamp),
+            processed_at: row.get::<Option<i64>>(18)?.map(timestamp),
             width_px: row.get(19)?,
             height_px: row.get(20)?,
             taken_at: row.get(21)?,
             placeholder: row.get(22)?,
             sharpness: row.get(23)?,
             brightness: row.get(24)?,
-            perceptual_hash: row.get::<_, Option<i64>>(25)?.map(i64::cast_unsigned),
+            perceptual_hash: row.get::<Option<i64>>(25)?.map(i64::cast_unsigned),
             near_duplicate_of: row.get(26)?,
             received_sha256: row.get(27)?,
             failure: row.get(28)?,
-            quarantined_at: row.get::<_, Option<i64>>(29)?.map(timestamp),
+            quarantined_at: row.get::<Option<i64>>(29)?.map(timestamp),
         },
     })
 }
@@ -287,39 +281,37 @@ fn cursor_of(capture: &Capture) -> Cursor {
     Cursor { time_us: capture.received_at.as_microsecond(), id: capture.id }
 }
 
-fn idempotency_record(db: &Connection, user_id: i64, key: &str) -> Result<Option<IdempotencyRecord>> {
-    let mut statement =
-        db.prepare_cached("SELECT digest, answer FROM idempotency_keys WHERE user_id = ? AND key = ?")?;
-    Ok(statement
-        .query_row(params![user_id, key], |row| {
-            Ok(IdempotencyRecord { user_id, key: key.to_owned(), digest: row.get(0)?, answer: row.get(1)? })
-        })
-        .optional()?)
+fn idempotency_record(db: &Db<'_>, user_id: i64, key: &str) -> Result<Option<IdempotencyRecord>> {
+    db.optional(
+        "SELECT digest, answer FROM idempotency_keys WHERE user_id = ? AND key = ?",
+        &values![user_id, key],
+        |row| Ok(IdempotencyRecord { user_id, key: key.to_owned(), digest: row.get(0)?, answer: row.get(1)? }),
+    )
 }
 
-fn insert_capture(db: &Connection, session: &Session, snapshot: Option<&str>, capture: &NewCapture) -> Result<()> {
-    db.prepare_cached(&format!(
-        "INSERT INTO captures ({NEW_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    ))?
-    .execute(params![
-        capture.id,
-        session.id,
-        capture.filename,
-        capture.blob.key,
-        capture.blob.format,
-        capture.blob.size_bytes,
-        capture.blob.sha256,
-        capture.content_type,
-        capture.width_px,
-        capture.height_px,
-        capture.trigger,
-        capture.assessment_type.as_str(),
-        capture.assessment_id,
-        capture.captured_at,
-        capture.received_at.as_microsecond(),
-        snapshot,
-        capture.metadata,
-    ])?;
+fn insert_capture(db: &Db<'_>, session: &Session, snapshot: Option<&str>, capture: &NewCapture) -> Result<()> {
+    db.execute(
+        &format!("INSERT INTO captures ({NEW_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+        &values![
+            capture.id,
+            session.id,
+            capture.filename,
+            capture.blob.key,
+            capture.blob.format,
+            capture.blob.size_bytes,
+            capture.blob.sha256,
+            capture.content_type,
+            capture.width_px,
+            capture.height_px,
+            capture.trigger,
+            capture.assessment_type.as_str(),
+            capture.assessment_id,
+            capture.captured_at,
+            capture.received_at.as_microsecond(),
+            snapshot,
+            capture.metadata,
+        ],
+    )?;
     let task = NewTask {
         id: capture.task_id,
         kind: TaskKind::Process,
@@ -335,6 +327,15 @@ fn insert_capture(db: &Connection, session: &Session, snapshot: Option<&str>, ca
     tasks::insert(db, &task)
 }
 
+/// Whether an earlier run of this recording was committed after all: its rows came together or not at all.
+fn is_recorded(db: &Db<'_>, recording: &Recording) -> Result<bool> {
+    match recording.captures.first() {
+        Some(capture) => db.scalar("SELECT EXISTS (SELECT 1 FROM captures WHERE id = ?)", &values![capture.id]),
+        // The key alone: to find it is to have recorded it, and whoever did gave the same answer.
+        None => Ok(false),
+    }
+}
+
 impl Records {
     /// The answer already given under an idempotency key.
     pub async fn idempotency_record(&self, user_id: i64, key: String) -> Result<Option<IdempotencyRecord>> {
@@ -348,13 +349,16 @@ impl Records {
         let sinks = self.sinks.clone();
         let outcome = self
             .engine
-            .write(move |db| {
+            .write_again(move |db| {
+                if db.is_in_doubt() && is_recorded(db, &recording)? {
+                    return Ok(Recorded::Stored);
+                }
                 if let Some(wanted) = &recording.idempotency
                     && let Some(first) = idempotency_record(db, wanted.user_id, &wanted.key)?
                 {
                     return Ok(Recorded::KeyTaken(first));
                 }
-                if gate_by_id(db, recording.gate.session.id)?.as_ref() != Some(&recording.gate) {
+                if hold_gate(db, recording.gate.session.id)?.as_ref() != Some(&recording.gate) {
                     return Err(RecordingError::GateChanged);
                 }
                 let snapshot = recording
@@ -369,10 +373,7 @@ impl Records {
                     events::emit(db, &sinks, EventKind::Stored, capture.id, serde_json::Value::Null, recording.now)?;
                 }
                 if let Some(record) = &recording.idempotency {
-                    db.prepare_cached(
-                        "INSERT INTO idempotency_keys (user_id, key, digest, answer, created_at) VALUES (?, ?, ?, ?, ?)",
-                    )?
-                    .execute(params![
+                    db.execute("INSERT INTO idempotency_keys (user_id, key, digest, answer, created_at) VALUES (?, ?, ?, ?, ?)", &values![
                         record.user_id,
                         record.key,
                         record.digest,
@@ -391,8 +392,7 @@ impl Records {
     pub async fn capture(&self, id: Uuid) -> Result<Option<Capture>> {
         self.engine
             .read(move |db| {
-                let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM captures WHERE id = ?"))?;
-                Ok(statement.query_row([id], capture_from).optional()?)
+                db.optional(&format!("SELECT {COLUMNS} FROM captures WHERE id = ?"), &values![id], capture_from)
             })
             .await
     }
@@ -401,11 +401,10 @@ impl Records {
     pub async fn capture_by_filename(&self, filename: String) -> Result<Option<(Capture, i64)>> {
         self.engine
             .read(move |db| {
-                let mut statement = db.prepare_cached(&format!(
+                db.optional(&format!(
                     "SELECT {COLUMNS}, (SELECT user_id FROM assessment_sessions WHERE assessment_sessions.id = session_id)
                      FROM captures WHERE filename = ?"
-                ))?;
-                Ok(statement.query_row([filename], |row| Ok((capture_from(row)?, row.get(NEXT_COLUMN)?))).optional()?)
+                ), &values![filename], |row| Ok((capture_from(row)?, row.get(NEXT_COLUMN)?)))
             })
             .await
     }
@@ -415,34 +414,18 @@ impl Records {
         let after = after.unwrap_or(Cursor::START);
         self.engine
             .read(move |db| {
-                let of_session = if filter.session_id.is_some() { "session_id = ?1 AND" } else { "?1 IS NULL AND" };
-                let mut statement = db.prepare_cached(&format!(
-                    "SELECT {COLUMNS} FROM captures WHERE {of_session} (received_at, id) < (?2, ?3)
-                       AND (?5 IS NULL OR sharpness >= ?5) AND (?6 IS NULL OR sharpness <= ?6)
-                       AND (?7 IS NULL OR brightness >= ?7) AND (?8 IS NULL OR brightness <= ?8)
-                       AND (?9 IS NULL OR (near_duplicate_of IS NOT NULL) = ?9)
-                       AND (?10 IS NULL OR (quarantined_at IS NOT NULL) = ?10)
-                       AND (?11 IS NULL OR (processed_at IS NOT NULL) = ?11)
-                     ORDER BY received_at DESC, id DESC LIMIT ?4"
-                ))?;
-                let rows = statement
-                    .query_map(
-                        params![
-                            filter.session_id,
-                            after.time_us,
-                            after.id,
-                            limit + 1,
-                            filter.sharpness_min,
-                            filter.sharpness_max,
-                            filter.brightness_min,
-                            filter.brightness_max,
-                            filter.is_near_duplicate,
-                            filter.is_quarantined,
-                            filter.is_processed,
-                        ],
-                        capture_from,
-                    )?
-                    .collect::<rusqlite::Result<Vec<_>>>()?;
+                let first = format!("SELECT {COLUMNS} FROM captures WHERE (received_at, id) < (?1, ?2)");
+                let mut asked = Conditions::new(&first, &values![after.time_us, after.id]);
+                asked.and("session_id = ?", filter.session_id.as_ref());
+                asked.and("sharpness >= ?", filter.sharpness_min.as_ref());
+                asked.and("sharpness <= ?", filter.sharpness_max.as_ref());
+                asked.and("brightness >= ?", filter.brightness_min.as_ref());
+                asked.and("brightness <= ?", filter.brightness_max.as_ref());
+                asked.and_is("near_duplicate_of IS NOT NULL", filter.is_near_duplicate);
+                asked.and_is("quarantined_at IS NOT NULL", filter.is_quarantined);
+                asked.and_is("processed_at IS NOT NULL", filter.is_processed);
+                let (sql, values) = asked.end("ORDER BY received_at DESC, id DESC", limit + 1);
+                let rows = db.all(&sql, &values, capture_from)?;
                 Ok(Page::from_rows(rows, limit, cursor_of))
             })
             .await
@@ -452,10 +435,11 @@ impl Records {
     pub async fn captures_of_session(&self, session_id: Uuid) -> Result<Vec<Capture>> {
         self.engine
             .read(move |db| {
-                let mut statement = db.prepare_cached(&format!(
-                    "SELECT {COLUMNS} FROM captures WHERE session_id = ? ORDER BY received_at, id"
-                ))?;
-                Ok(statement.query_map([session_id], capture_from)?.collect::<rusqlite::Result<Vec<_>>>()?)
+                db.all(
+                    &format!("SELECT {COLUMNS} FROM captures WHERE session_id = ? ORDER BY received_at, id"),
+                    &values![session_id],
+                    capture_from,
+                )
             })
             .await
     }
@@ -472,17 +456,19 @@ impl Records {
         self.engine
             .write(move |db| {
                 let mut outcome = LinkOutcome { updated: 0, already_linked: 0 };
-                let mut link = db.prepare_cached(
-                    "UPDATE captures SET assessment_type = ?3, assessment_id = ?4
+                for id in &capture_ids {
+                    let updated = db.execute(
+                        "UPDATE captures SET assessment_type = ?3, assessment_id = ?4
                      WHERE id = ?1 AND session_id = ?2 AND assessment_id IS NULL",
-                )?;
-                let mut find =
-                    db.prepare_cached("SELECT EXISTS (SELECT 1 FROM captures WHERE id = ? AND session_id = ?)")?;
-                for id in capture_ids {
-                    let updated = link.execute(params![id, session_id, assessment_type.as_str(), assessment_id])?;
+                        &values![id, session_id, assessment_type.as_str(), assessment_id],
+                    )?;
                     if updated > 0 {
                         outcome.updated += 1;
-                    } else if find.query_row(params![id, session_id], |row| row.get(0))? {
+                    } else if db.one(
+                        "SELECT EXISTS (SELECT 1 FROM captures WHERE id = ? AND session_id = ?)",
+                        &values![id, session_id],
+                        |row| row.get(0),
+                    )? {
                         outcome.already_linked += 1;
                     }
                 }
@@ -495,9 +481,11 @@ impl Records {
     pub async fn captures_by_id(&self, after: Uuid, limit: usize) -> Result<Vec<Capture>> {
         self.engine
             .read(move |db| {
-                let mut statement =
-                    db.prepare_cached(&format!("SELECT {COLUMNS} FROM captures WHERE id > ? ORDER BY id LIMIT ?"))?;
-                Ok(statement.query_map(params![after, limit], capture_from)?.collect::<rusqlite::Result<Vec<_>>>()?)
+                db.all(
+                    &format!("SELECT {COLUMNS} FROM captures WHERE id > ? ORDER BY id LIMIT ?"),
+                    &values![after, limit],
+                    capture_from,
+                )
             })
             .await
     }
@@ -507,10 +495,11 @@ impl Records {
         self.engine
             .read(move |db| {
                 // '0' follows '/': all keys that begin with the folder and a slash, by the index.
-                let mut statement = db.prepare_cached(
+                db.all(
                     "SELECT blob_key FROM captures WHERE blob_key > ?1 || '/' AND blob_key < ?1 || '0'",
-                )?;
-                Ok(statement.query_map([folder], |row| row.get(0))?.collect::<rusqlite::Result<Vec<_>>>()?)
+                    &values![folder],
+                    |row| row.get(0),
+                )
             })
             .await
     }
@@ -519,14 +508,18 @@ impl Records {
     pub async fn capture_counts(&self, session_ids: Vec<Uuid>) -> Result<Vec<u64>> {
         self.engine
             .read(move |db| {
-                let mut statement = db.prepare_cached("SELECT count(*) FROM captures WHERE session_id = ?")?;
-                session_ids.iter().map(|id| Ok(statement.query_row([id], |row| row.get(0))?)).collect()
+                session_ids
+                    .iter()
+                    .map(|id| {
+                        db.one("SELECT count(*) FROM captures WHERE session_id = ?", &values![id], |row| row.get(0))
+                    })
+                    .collect()
             })
             .await
     }
 
     /// How many captures there are.
     pub async fn count_captures(&self) -> Result<u64> {
-        self.engine.read(|db| Ok(db.query_row("SELECT count(*) FROM captures", [], |row| row.get(0))?)).await
+        self.engine.read(|db| db.one("SELECT count(*) FROM captures", &[], |row| row.get(0))).await
     }
 }

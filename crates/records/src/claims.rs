@@ -11,9 +11,9 @@
 //! The row is the truth, whatever carried its id to a worker.
 
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
+use crate::db::{Db, Dialect, values};
 use crate::events::EventSink;
 use crate::processing::{self, Effect};
 use crate::tasks::{self, COLUMNS, NEXT_COLUMN, NewTask, Owner, TaskState, end, next_turn, task_from};
@@ -137,14 +137,16 @@ fn leases(terms: &ClaimTerms, now: Timestamp) -> Window {
 }
 
 /// Whether something of this kind waited or was held long enough, and when something will have.
-fn look_ahead(db: &Connection, terms: &ClaimTerms, now: Timestamp) -> Result<(bool, Option<Timestamp>)> {
+fn look_ahead(db: &Db<'_>, terms: &ClaimTerms, now: Timestamp) -> Result<(bool, Option<Timestamp>)> {
     let mut is_due = false;
     let mut next: Option<i64> = None;
     let mut look = |rows: &str, column: &str, (past, future): Window| -> Result<()> {
         for (order, end) in [("min", past), ("max", future)] {
-            let at: Option<i64> = db
-                .prepare_cached(&format!("SELECT {order}({column}) {rows} IS NOT NULL"))?
-                .query_row([terms.kind.as_str()], |row| row.get(0))?;
+            let at: Option<i64> = db.one(
+                &format!("SELECT {order}({column}) {rows} IS NOT NULL"),
+                &values![terms.kind.as_str()],
+                |row| row.get(0),
+            )?;
             let Some(at) = at else { break };
             is_due |= if order == "min" { at <= end } else { at > end };
             next = Some(next.map_or(at, |next| next.min(at)));
@@ -160,37 +162,38 @@ fn look_ahead(db: &Connection, terms: &ClaimTerms, now: Timestamp) -> Result<(bo
 
 /// Puts in line what has waited long enough, each behind what its owner has there already: a thousand tasks that
 /// failed together and come back together must not stand before everybody else.
-fn put_in_line(db: &Connection, kind: TaskKind, now: Timestamp) -> Result<()> {
+fn put_in_line(db: &Db<'_>, kind: TaskKind, now: Timestamp) -> Result<()> {
     type Waiting = (Uuid, u32, Option<i64>, Option<String>);
     let (past, future) = waits(now);
     for (side, end) in [("<=", past), (">", future)] {
-        let due: Vec<Waiting> = db
-            .prepare_cached(&format!(
-                "SELECT id, priority, user_id, sink {WAITING} {side} ?2 ORDER BY available_at LIMIT ?3"
-            ))?
-            .query_map(params![kind.as_str(), end, PUT_IN_LINE_AT_ONCE], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-            })?
-            .collect::<rusqlite::Result<_>>()?;
+        let due: Vec<Waiting> = db.all(
+            &format!(
+                "SELECT id, priority, user_id, sink {WAITING} {side} ?2 ORDER BY available_at LIMIT ?3{}",
+                db.skip_locked()
+            ),
+            &values![kind.as_str(), end, PUT_IN_LINE_AT_ONCE],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+        )?;
         for (id, priority, user_id, sink) in due {
             let turn = next_turn(db, &Owner { kind, priority, user_id, sink: sink.as_deref() })?;
-            db.prepare_cached("UPDATE tasks SET is_ready = 1, turn = ?2 WHERE id = ?1")?.execute(params![id, turn])?;
+            db.execute("UPDATE tasks SET is_ready = 1, turn = ?2 WHERE id = ?1", &values![id, turn])?;
         }
     }
     Ok(())
 }
 
 /// Takes back what lost workers held: again in line, or a dead letter after the last attempt.
-fn take_back_lost(db: &Connection, sinks: &[EventSink], terms: &ClaimTerms, now: Timestamp) -> Result<()> {
+fn take_back_lost(db: &Db<'_>, sinks: &[EventSink], terms: &ClaimTerms, now: Timestamp) -> Result<()> {
     if !terms.takes_back {
         return Ok(());
     }
     let (past, future) = leases(terms, now);
     for (side, end) in [("<=", past), (">", future)] {
-        let lost: Vec<Task> = db
-            .prepare_cached(&format!("SELECT {COLUMNS} {LEASED} {side} ?2"))?
-            .query_map(params![terms.kind.as_str(), end], task_from)?
-            .collect::<rusqlite::Result<_>>()?;
+        let lost: Vec<Task> = db.all(
+            &format!("SELECT {COLUMNS} {LEASED} {side} ?2{}", db.skip_locked()),
+            &values![terms.kind.as_str(), end],
+            task_from,
+        )?;
         for task in lost {
             take_back(db, sinks, &task, terms.attempts_max, now)?;
         }
@@ -198,22 +201,22 @@ fn take_back_lost(db: &Connection, sinks: &[EventSink], terms: &ClaimTerms, now:
     Ok(())
 }
 
-fn take_back(db: &Connection, sinks: &[EventSink], task: &Task, attempts_max: u32, now: Timestamp) -> Result<()> {
+fn take_back(db: &Db<'_>, sinks: &[EventSink], task: &Task, attempts_max: u32, now: Timestamp) -> Result<()> {
     if task.attempts >= attempts_max {
         let error = format!("its worker was lost in the last of {} attempts", task.attempts);
         return fail(db, sinks, task, &error, now);
     }
     // Its turn had come, and has not passed.
-    db.prepare_cached(
+    db.execute(
         "UPDATE tasks SET state = 'RETRY', is_ready = 1, lease_expires_at = NULL, available_at = ?2,
                           error = 'its worker was lost' WHERE id = ?1",
-    )?
-    .execute(params![task.id, now.as_microsecond()])?;
+        &values![task.id, now.as_microsecond()],
+    )?;
     Ok(())
 }
 
 /// A dead letter, and what that means for what it was about.
-fn fail(db: &Connection, sinks: &[EventSink], task: &Task, error: &str, now: Timestamp) -> Result<()> {
+fn fail(db: &Db<'_>, sinks: &[EventSink], task: &Task, error: &str, now: Timestamp) -> Result<()> {
     end(db, task.id, TaskState::Failure, Some(error), now)?;
     match task.kind {
         TaskKind::Process => processing::failed(db, sinks, task, error, now),
@@ -224,12 +227,12 @@ fn fail(db: &Connection, sinks: &[EventSink], task: &Task, error: &str, now: Tim
 }
 
 /// Sees to it that a sweep waits or runs; if not, one at this time.
-pub(crate) fn insert_sweep(db: &Connection, now: Timestamp, at: Timestamp) -> Result<()> {
-    let waits: bool = db
-        .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM tasks WHERE kind = 'sweep' AND state IN ('PENDING', 'STARTED', 'RETRY'))",
-        )?
-        .query_row([], |row| row.get(0))?;
+pub(crate) fn insert_sweep(db: &Db<'_>, now: Timestamp, at: Timestamp) -> Result<()> {
+    let waits: bool = db.one(
+        "SELECT EXISTS (SELECT 1 FROM tasks WHERE kind = 'sweep' AND state IN ('PENDING', 'STARTED', 'RETRY'))",
+        &[],
+        |row| row.get(0),
+    )?;
     if waits {
         return Ok(());
     }
@@ -250,46 +253,61 @@ pub(crate) fn insert_sweep(db: &Connection, now: Timestamp, at: Timestamp) -> Re
 }
 
 /// Claims one task in line; `None` where it is not, because it is done, held or called off.
-fn claim_one(db: &Connection, terms: &ClaimTerms, id: Uuid, now: Timestamp) -> Result<Option<Claim>> {
+fn claim_one(db: &Db<'_>, terms: &ClaimTerms, id: Uuid, now: Timestamp) -> Result<Option<Claim>> {
     let lease_expires_at = now.as_microsecond().saturating_add(micros(terms.lease));
-    let mut statement = db.prepare_cached(&format!(
-        "UPDATE tasks SET state = 'STARTED', is_ready = 0, handed_over_at = NULL, attempts = attempts + 1,
+    db.optional(
+        &format!(
+            "UPDATE tasks SET state = 'STARTED', is_ready = 0, handed_over_at = NULL, attempts = attempts + 1,
                           fence = fence + 1, worker = ?2, lease_expires_at = ?3, started_at = ?4
          WHERE id = ?1 AND is_ready = 1 AND kind = ?5 RETURNING {COLUMNS}, fence"
-    ))?;
-    Ok(statement
-        .query_row(params![id, terms.worker, lease_expires_at, now.as_microsecond(), terms.kind.as_str()], |row| {
-            Ok(Claim { task: task_from(row)?, fence: row.get(NEXT_COLUMN)? })
-        })
-        .optional()?)
+        ),
+        &values![id, terms.worker, lease_expires_at, now.as_microsecond(), terms.kind.as_str()],
+        |row| Ok(Claim { task: task_from(row)?, fence: row.get(NEXT_COLUMN)? }),
+    )
 }
 
-fn held(db: &Connection, id: Uuid, fence: i64) -> Result<Option<Task>> {
-    let mut statement =
-        db.prepare_cached(&format!("SELECT {COLUMNS} FROM tasks WHERE id = ? AND fence = ? AND state = 'STARTED'"))?;
-    Ok(statement.query_row(params![id, fence], task_from).optional()?)
+fn held(db: &Db<'_>, id: Uuid, fence: i64) -> Result<Option<Task>> {
+    db.optional(
+        &format!("SELECT {COLUMNS} FROM tasks WHERE id = ? AND fence = ? AND state = 'STARTED'{}", db.for_update()),
+        &values![id, fence],
+        task_from,
+    )
+}
+
+fn hold_session_of(db: &Db<'_>, id: Uuid) -> Result<()> {
+    if db.dialect() == Dialect::Sqlite {
+        return Ok(());
+    }
+    let of =
+        db.optional("SELECT session_id FROM tasks WHERE id = ?", &values![id], |row| row.get::<Option<Uuid>>(0))?;
+    of.flatten().map_or(Ok(()), |session_id| db.hold_session(session_id))
+}
+
+fn has_ended_under(db: &Db<'_>, id: Uuid, fence: i64) -> Result<bool> {
+    db.scalar(
+        "SELECT EXISTS (SELECT 1 FROM tasks WHERE id = ? AND fence = ? AND state IN ('SUCCESS', 'FAILURE'))",
+        &values![id, fence],
+    )
 }
 
 pub(crate) const IN_LINE: &str =
     "SELECT id, handed_over_at FROM tasks WHERE is_ready = 1 AND kind = ? ORDER BY priority, turn, id LIMIT ?";
 
-/// The first tasks in fair order, with when the transport got each.
-fn in_line(db: &Connection, kind: TaskKind, max: usize) -> Result<Vec<(Uuid, Option<i64>)>> {
-    let mut statement = db.prepare_cached(IN_LINE)?;
-    Ok(statement
-        .query_map(params![kind.as_str(), max], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?)
+/// The first tasks in fair order, with when the transport got each; `lock`: those that nobody else is claiming.
+fn in_line(db: &Db<'_>, kind: TaskKind, max: usize, lock: &str) -> Result<Vec<(Uuid, Option<i64>)>> {
+    db.all(&format!("{IN_LINE}{lock}"), &values![kind.as_str(), max], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 /// Those of the first in line that a transport has not got, or got too long ago.
 fn not_handed_over(
-    db: &Connection,
+    db: &Db<'_>,
     kind: TaskKind,
     window: usize,
     (since, now): (Timestamp, Timestamp),
+    lock: &str,
 ) -> Result<Vec<Uuid>> {
     let (since, now) = (since.as_microsecond(), now.as_microsecond());
-    Ok(in_line(db, kind, window)?
+    Ok(in_line(db, kind, window, lock)?
         .into_iter()
         // Later than now: the clock was set back.
         .filter(|(_, handed_over_at)| handed_over_at.is_none_or(|at| at < since || at > now))
@@ -297,16 +315,17 @@ fn not_handed_over(
         .collect())
 }
 
-fn change_to_again(db: &Connection, id: Uuid, error: &str, available_at: i64, counts: bool) -> Result<()> {
-    db.prepare_cached(
-        "UPDATE tasks SET state = iif(attempts > 1 OR ?4, 'RETRY', 'PENDING'), attempts = iif(?4, attempts, attempts - 1),
+fn change_to_again(db: &Db<'_>, id: Uuid, error: &str, available_at: i64, counts: bool) -> Result<()> {
+    db.execute(
+        "UPDATE tasks SET state = CASE WHEN attempts > 1 OR ?4 THEN 'RETRY' ELSE 'PENDING' END,
+                          attempts = CASE WHEN ?4 THEN attempts ELSE attempts - 1 END,
                           error = ?2, available_at = ?3, lease_expires_at = NULL WHERE id = ?1",
-    )?
-    .execute(params![id, error, available_at, counts])?;
+        &values![id, error, available_at, counts],
+    )?;
     Ok(())
 }
 
-fn take_ending(db: &Connection, sinks: &[EventSink], task: &Task, ending: &Ending, now: Timestamp) -> Result<()> {
+fn take_ending(db: &Db<'_>, sinks: &[EventSink], task: &Task, ending: &Ending, now: Timestamp) -> Result<()> {
     match ending {
         Ending::Success(effect) => {
             end(db, task.id, TaskState::Success, None, now)?;
@@ -328,11 +347,11 @@ fn take_ending(db: &Connection, sinks: &[EventSink], task: &Task, ending: &Endin
         }
         Ending::Failure { error } => fail(db, sinks, task, error, now),
         Ending::HandBack => {
-            db.prepare_cached(
-                "UPDATE tasks SET state = iif(attempts > 1, 'RETRY', 'PENDING'), attempts = attempts - 1, is_ready = 1,
+            db.execute(
+                "UPDATE tasks SET state = CASE WHEN attempts > 1 THEN 'RETRY' ELSE 'PENDING' END, attempts = attempts - 1, is_ready = 1,
                                   lease_expires_at = NULL WHERE id = ?1",
-            )?
-            .execute([task.id])?;
+                &values![task.id],
+            )?;
             Ok(())
         }
     }
@@ -348,7 +367,7 @@ impl Records {
             .engine
             .read(move |db| {
                 let (is_due, next_at) = look_ahead(db, &looking, now)?;
-                Ok((is_due || !in_line(db, looking.kind, 1)?.is_empty(), next_at))
+                Ok((is_due || !in_line(db, looking.kind, 1, "")?.is_empty(), next_at))
             })
             .await?;
         if !is_due {
@@ -360,7 +379,7 @@ impl Records {
                 put_in_line(db, terms.kind, now)?;
                 take_back_lost(db, &sinks, &terms, now)?;
                 let mut claims = Vec::new();
-                for (id, _) in in_line(db, terms.kind, max)? {
+                for (id, _) in in_line(db, terms.kind, max, db.skip_locked())? {
                     claims.extend(claim_one(db, &terms, id, now)?);
                 }
                 Ok(claims)
@@ -373,8 +392,8 @@ impl Records {
     pub async fn claim_these(&self, terms: ClaimTerms, ids: Vec<Uuid>, now: Timestamp) -> Result<Vec<Claim>> {
         self.write_tasks(move |db| {
             let mut claims = Vec::new();
-            for id in ids {
-                claims.extend(claim_one(db, &terms, id, now)?);
+            for id in &ids {
+                claims.extend(claim_one(db, &terms, *id, now)?);
             }
             Ok(claims)
         })
@@ -398,7 +417,7 @@ impl Records {
             .engine
             .read(move |db| {
                 let (is_due, next_at) = look_ahead(db, &looking, now)?;
-                let waits = !not_handed_over(db, looking.kind, window, (again_before, now))?.is_empty();
+                let waits = !not_handed_over(db, looking.kind, window, (again_before, now), "")?.is_empty();
                 Ok((is_due || waits, next_at))
             })
             .await?;
@@ -410,10 +429,12 @@ impl Records {
             .write_tasks(move |db| {
                 put_in_line(db, terms.kind, now)?;
                 take_back_lost(db, &sinks, &terms, now)?;
-                let ids = not_handed_over(db, terms.kind, window, (again_before, now))?;
+                let ids = not_handed_over(db, terms.kind, window, (again_before, now), db.skip_locked())?;
                 for id in &ids {
-                    db.prepare_cached("UPDATE tasks SET handed_over_at = ?2 WHERE id = ?1")?
-                        .execute(params![id, now.as_microsecond()])?;
+                    db.execute(
+                        "UPDATE tasks SET handed_over_at = ?2 WHERE id = ?1",
+                        &values![id, now.as_microsecond()],
+                    )?;
                 }
                 Ok(ids)
             })
@@ -423,7 +444,7 @@ impl Records {
 
     /// The transport has lost everything: all that is in line is to be handed over again.
     pub async fn forget_hand_overs(&self, kind: TaskKind) -> Result<()> {
-        self.write_tasks(move |db| Ok(db.prepare_cached(FORGET_HAND_OVERS)?.execute([kind.as_str()]).map(drop)?)).await
+        self.write_tasks(move |db| db.execute(FORGET_HAND_OVERS, &values![kind.as_str()]).map(drop)).await
     }
 
     /// Renews the leases on these tasks, given with their fences; those that are lost.
@@ -435,12 +456,13 @@ impl Records {
     ) -> Result<Vec<(Uuid, i64)>> {
         let expires_at = now.as_microsecond().saturating_add(micros(lease));
         self.write_tasks(move |db| {
-            let mut renew = db.prepare_cached(
-                "UPDATE tasks SET lease_expires_at = ?3 WHERE id = ?1 AND fence = ?2 AND state = 'STARTED'",
-            )?;
             let mut lost = Vec::new();
-            for (id, fence) in held_tasks {
-                if renew.execute(params![id, fence, expires_at])? == 0 {
+            for &(id, fence) in &held_tasks {
+                if db.execute(
+                    "UPDATE tasks SET lease_expires_at = ?3 WHERE id = ?1 AND fence = ?2 AND state = 'STARTED'",
+                    &values![id, fence, expires_at],
+                )? == 0
+                {
                     lost.push((id, fence));
                 }
             }
@@ -457,7 +479,13 @@ impl Records {
             !matches!(ending, Ending::Success(Effect::None | Effect::Processed(_) | Effect::Unsupported { .. }));
         let (finished, kind) = self
             .write_tasks(move |db| {
-                let Some(task) = held(db, id, fence)? else { return Ok((Finished::Lost, None)) };
+                // Before the task's row is held: a deletion holds the session first, too.
+                hold_session_of(db, id)?;
+                let Some(task) = held(db, id, fence)? else {
+                    // Nobody but the holder of a fence ends a task under it.
+                    let is_done = db.is_in_doubt() && has_ended_under(db, id, fence)?;
+                    return Ok((if is_done { Finished::Done } else { Finished::Lost }, None));
+                };
                 take_ending(db, &sinks, &task, &ending, now)?;
                 Ok((Finished::Done, Some(task.kind)))
             })
@@ -482,10 +510,11 @@ impl Records {
     ) -> Result<usize> {
         let sinks = self.sinks.clone();
         self.change_tasks(move |db| {
-            let held: Vec<Task> = db
-                .prepare_cached(&format!("SELECT {COLUMNS} {LEASED} IS NOT NULL"))?
-                .query_map([kind.as_str()], task_from)?
-                .collect::<rusqlite::Result<_>>()?;
+            let held: Vec<Task> = db.all(
+                &format!("SELECT {COLUMNS} {LEASED} IS NOT NULL{}", db.for_update()),
+                &values![kind.as_str()],
+                task_from,
+            )?;
             let mut taken = 0;
             for task in held {
                 if task.worker.as_deref().is_some_and(|worker| worker.starts_with(&prefix)) {

@@ -1,24 +1,21 @@
 //! Deleting captures: the tombstones they leave, and when those are forgotten.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
 use uuid::Uuid;
 
 use crate::captures::{COLUMNS, capture_from};
+use crate::db::{Db, values};
 use crate::events::{self, EventKind, EventSink};
-use crate::{Capture, Records, Result, processing, tasks};
+use crate::{Capture, Records, Result, Store, processing, tasks};
 
-fn bury(db: &Connection, sinks: &[EventSink], capture: &Capture, reason: &str, now: Timestamp) -> Result<()> {
+fn bury(db: &Db<'_>, sinks: &[EventSink], capture: &Capture, reason: &str, now: Timestamp) -> Result<()> {
     events::emit(db, sinks, EventKind::Deleted, capture.id, serde_json::json!({ "reason": reason }), now)?;
     tasks::revoke_of_capture(db, capture.id, now)?;
     processing::doom_derivatives(db, capture.id, now)?;
-    db.prepare_cached("UPDATE captures SET near_duplicate_of = NULL WHERE near_duplicate_of = ?")?
-        .execute([capture.id])?;
-    db.prepare_cached("DELETE FROM captures WHERE id = ?")?.execute([capture.id])?;
-    db.prepare_cached(
-        "INSERT INTO tombstones (capture_id, session_id, filename, blob_key, reason, deleted_at) VALUES (?, ?, ?, ?, ?, ?)",
-    )?
-    .execute(params![capture.id, capture.session_id, capture.filename, capture.blob.key, reason, now.as_microsecond()])?;
+    processing::doom(db, Store::Originals, &capture.blob.key, now)?;
+    db.execute("UPDATE captures SET near_duplicate_of = NULL WHERE near_duplicate_of = ?", &values![capture.id])?;
+    db.execute("DELETE FROM captures WHERE id = ?", &values![capture.id])?;
+    db.execute("INSERT INTO tombstones (capture_id, session_id, filename, blob_key, reason, deleted_at) VALUES (?, ?, ?, ?, ?, ?)", &values![capture.id, capture.session_id, capture.filename, capture.blob.key, reason, now.as_microsecond()])?;
     Ok(())
 }
 
@@ -27,8 +24,10 @@ impl Records {
     pub async fn delete_capture(&self, id: Uuid, reason: String, now: Timestamp) -> Result<Capture> {
         let sinks = self.sinks.clone();
         self.change_tasks(move |db| {
-            let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM captures WHERE id = ?"))?;
-            let capture = statement.query_row([id], capture_from)?;
+            let session_id = db.scalar("SELECT session_id FROM captures WHERE id = ?", &values![id])?;
+            db.hold_session(session_id)?;
+            let capture = format!("SELECT {COLUMNS} FROM captures WHERE id = ?{}", db.for_update());
+            let capture = db.one(&capture, &values![id], capture_from)?;
             bury(db, &sinks, &capture, &reason, now)?;
             Ok(capture)
         })
@@ -44,10 +43,12 @@ impl Records {
     ) -> Result<Vec<Capture>> {
         let sinks = self.sinks.clone();
         self.change_tasks(move |db| {
-            let mut statement = db.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM captures WHERE session_id = ? AND assessment_id IS NULL"
-            ))?;
-            let captures = statement.query_map([session_id], capture_from)?.collect::<rusqlite::Result<Vec<_>>>()?;
+            db.hold_session(session_id)?;
+            let unlinked = format!(
+                "SELECT {COLUMNS} FROM captures WHERE session_id = ? AND assessment_id IS NULL{}",
+                db.for_update()
+            );
+            let captures = db.all(&unlinked, &values![session_id], capture_from)?;
             for capture in &captures {
                 bury(db, &sinks, capture, &reason, now)?;
             }
@@ -60,9 +61,9 @@ impl Records {
     pub async fn is_tombstone(&self, capture_id: Uuid) -> Result<bool> {
         self.engine
             .read(move |db| {
-                Ok(db
-                    .prepare_cached("SELECT EXISTS (SELECT 1 FROM tombstones WHERE capture_id = ?)")?
-                    .query_row([capture_id], |row| row.get(0))?)
+                db.one("SELECT EXISTS (SELECT 1 FROM tombstones WHERE capture_id = ?)", &values![capture_id], |row| {
+                    row.get(0)
+                })
             })
             .await
     }
@@ -78,12 +79,11 @@ impl Records {
         self.engine
             .read(move |db| {
                 let before = deleted_before.map_or(i64::MAX, Timestamp::as_microsecond);
-                let mut statement = db.prepare_cached(
+                db.all(
                     "SELECT blob_key FROM tombstones WHERE blob_key > ? AND deleted_at < ? ORDER BY blob_key LIMIT ?",
-                )?;
-                Ok(statement
-                    .query_map(params![after, before, limit], |row| row.get(0))?
-                    .collect::<rusqlite::Result<Vec<_>>>()?)
+                    &values![after, before, limit],
+                    |row| row.get(0),
+                )
             })
             .await
     }
@@ -92,12 +92,12 @@ impl Records {
     pub async fn blob_is_buried(&self, blob_key: String) -> Result<bool> {
         self.engine
             .read(move |db| {
-                Ok(db
-                    .prepare_cached(
-                        "SELECT EXISTS (SELECT 1 FROM tombstones WHERE blob_key = ?1)
+                db.one(
+                    "SELECT EXISTS (SELECT 1 FROM tombstones WHERE blob_key = ?1)
                              OR EXISTS (SELECT 1 FROM doomed_blobs WHERE store = 'originals' AND blob_key = ?1)",
-                    )?
-                    .query_row([blob_key], |row| row.get(0))?)
+                    &values![blob_key],
+                    |row| row.get(0),
+                )
             })
             .await
     }
@@ -108,8 +108,8 @@ impl Records {
             .write(move |db| {
                 let before = before.as_microsecond();
                 Ok((
-                    db.prepare_cached("DELETE FROM tombstones WHERE deleted_at < ?")?.execute([before])?,
-                    db.prepare_cached("DELETE FROM idempotency_keys WHERE created_at < ?")?.execute([before])?,
+                    db.execute("DELETE FROM tombstones WHERE deleted_at < ?", &values![before])?,
+                    db.execute("DELETE FROM idempotency_keys WHERE created_at < ?", &values![before])?,
                 ))
             })
             .await

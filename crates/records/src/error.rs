@@ -35,9 +35,23 @@ pub enum Error {
     /// The file is not Filmgate's.
     #[error("{0} is a file of another program, not a Filmgate catalog")]
     NotACatalog(String),
-    /// Anything else the engine says.
+    /// The server of the catalog is away, or the way to it. Nothing was written; it heals by itself.
+    #[error("the catalog's server cannot be reached: {0}")]
+    Unavailable(String),
+    /// A row is not as the schema says.
+    #[error("catalog: {0}")]
+    Malformed(String),
+    /// Anything else that `SQLite` says.
     #[error("catalog: {0}")]
     Engine(rusqlite::Error),
+    /// Anything else that PostgreSQL says.
+    #[error("catalog: {message} ({code})")]
+    Postgres {
+        /// Its `SQLSTATE`.
+        code: String,
+        /// Its sentence.
+        message: String,
+    },
 }
 
 impl From<rusqlite::Error> for Error {
@@ -63,13 +77,17 @@ impl Error {
     pub(crate) fn is_duplicate(&self) -> bool {
         const SQLITE_CONSTRAINT_PRIMARYKEY: i32 = 1555;
         const SQLITE_CONSTRAINT_UNIQUE: i32 = 2067;
-        matches!(self, Self::Engine(rusqlite::Error::SqliteFailure(failure, _))
-            if [SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE].contains(&failure.extended_code))
+        match self {
+            Self::Engine(rusqlite::Error::SqliteFailure(failure, _)) => {
+                [SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE].contains(&failure.extended_code)
+            }
+            Self::Postgres { code, .. } => code == "23505",
+            _ => false,
+        }
     }
 }
 
 /// Turns a broken UNIQUE rule into a conflict a person understands.
-pub(crate) fn duplicate_as(error: impl Into<Error>, message: impl FnOnce() -> String) -> Error {
-    let error = error.into();
+pub(crate) fn duplicate_as(error: Error, message: impl FnOnce() -> String) -> Error {
     if error.is_duplicate() { Error::Conflict(message()) } else { error }
 }

@@ -2,12 +2,12 @@
 //! of what did not happen.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::db::{Db, values};
 use crate::tasks::{self, NewTask, TaskKind};
-use crate::{Error, Result, uuid_at};
+use crate::{Result, uuid_at};
 
 /// What happened to a capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,7 +53,7 @@ pub struct EventSink {
 
 /// Records a delivery to each sink that hears of this. Opaque ids only: neither user nor metadata go out.
 pub(crate) fn emit(
-    db: &Connection,
+    db: &Db<'_>,
     sinks: &[EventSink],
     kind: EventKind,
     capture_id: Uuid,
@@ -86,13 +86,12 @@ pub(crate) fn emit(
     Ok(())
 }
 
-fn describe(db: &Connection, capture_id: Uuid) -> Result<Option<(Uuid, Value)>> {
-    let mut statement = db.prepare_cached(
+fn describe(db: &Db<'_>, capture_id: Uuid) -> Result<Option<(Uuid, Value)>> {
+    db.optional(
         "SELECT session_id, filename, capture_trigger, assessment_type, content_type, size_bytes, sha256, received_at
          FROM captures WHERE id = ?",
-    )?;
-    statement
-        .query_row([capture_id], |row| {
+        &values![capture_id],
+        |row| {
             let session_id: Uuid = row.get(0)?;
             let sha256: [u8; 32] = row.get(6)?;
             Ok((
@@ -100,16 +99,15 @@ fn describe(db: &Connection, capture_id: Uuid) -> Result<Option<(Uuid, Value)>> 
                 json!({
                     "capture_id": capture_id,
                     "session_id": session_id,
-                    "filename": row.get::<_, String>(1)?,
-                    "trigger": row.get::<_, String>(2)?,
-                    "assessment_type": row.get::<_, String>(3)?,
-                    "content_type": row.get::<_, String>(4)?,
-                    "size_bytes": row.get::<_, i64>(5)?,
+                    "filename": row.get::<String>(1)?,
+                    "trigger": row.get::<String>(2)?,
+                    "assessment_type": row.get::<String>(3)?,
+                    "content_type": row.get::<String>(4)?,
+                    "size_bytes": row.get::<i64>(5)?,
                     "sha256": hex::encode(sha256),
                     "received_at": crate::users::timestamp(row.get(7)?).to_string(),
                 }),
             ))
-        })
-        .optional()
-        .map_err(Error::from)
+        },
+    )
 }

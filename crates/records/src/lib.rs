@@ -8,19 +8,23 @@
 //! **Leaves** to others: the photos' bytes (`blobs`), whether a capture is wanted (`intake`), who is asking
 //! (`identity`).
 //!
-//! [`Records`] is a concrete facade: a method for each thing the house does with rows. The engine behind it
-//! (`sqlite.rs`: one writer thread that commits many requests at once, and a pool of readers) knows no table.
+//! [`Records`] is a concrete facade: a method for each thing the house does with rows. The engines behind it know no
+//! table: `sqlite.rs` (one writer thread that commits many requests at once, and a pool of readers) and `postgres.rs`
+//! (a pool of connections to a server that several nodes share). A statement is written once, for both (`db.rs`).
 
 mod camera_settings;
 mod captures;
 mod claims;
+mod db;
 mod deletion;
+mod engine;
 mod error;
 mod events;
 mod metrics;
 mod page;
 #[cfg(test)]
 mod plans;
+mod postgres;
 mod processing;
 mod schema;
 mod sessions;
@@ -37,6 +41,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use uuid::{NoContext, Uuid};
 
+use crate::db::Dialect;
+
 pub use camera_settings::{CameraSettings, NewCameraSettings, RecordingMode};
 pub use captures::{
     AssessmentType, Capture, CaptureFilter, IdempotencyRecord, LinkOutcome, NewCapture, Processing, Recorded,
@@ -46,6 +52,7 @@ pub use claims::{Claim, ClaimTerms, Claimed, Ending, Finished, HandedOver};
 pub use error::{Error, Result};
 pub use events::{EventKind, EventSink};
 pub use page::{Cursor, Page};
+pub use postgres::PostgresOptions;
 pub use processing::{Derivative, Effect, Processed, Store};
 pub use sessions::{Registered, Session, SessionGate, SettingsChoice};
 pub use sqlite::{CatalogOptions, Sync};
@@ -56,7 +63,7 @@ pub use users::{Role, User, UserChange};
 /// The catalog, open. Cheap to clone; every clone is the same catalog.
 #[derive(Clone)]
 pub struct Records {
-    engine: sqlite::Engine,
+    engine: engine::Engine,
     sinks: Arc<[EventSink]>,
     task_changes: Arc<tasks::Changes>,
 }
@@ -78,11 +85,24 @@ impl Records {
     /// [`Error::NewerSchema`] where a later version of Filmgate wrote it; [`Error::NotACatalog`] where the file is
     /// another program's.
     pub fn open(path: &Path, options: &CatalogOptions) -> Result<Self> {
-        Ok(Self {
-            engine: sqlite::Engine::open(path, options)?,
-            sinks: options.event_sinks.clone().into(),
-            task_changes: Arc::default(),
-        })
+        let engine = engine::Engine::Sqlite(sqlite::Engine::open(path, options)?);
+        Ok(Self { engine, sinks: options.event_sinks.clone().into(), task_changes: Arc::default() })
+    }
+
+    /// Opens the catalog in a database of a PostgreSQL server, making its tables where there are none and bringing an
+    /// older schema up to date. Several nodes share it.
+    ///
+    /// # Errors
+    /// As [`Records::open`]; [`Error::Unavailable`] where the server cannot be reached for a while.
+    pub async fn open_postgres(server: &PostgresOptions, options: &CatalogOptions) -> Result<Self> {
+        let task_changes = Arc::<tasks::Changes>::default();
+        let engine = postgres::Engine::open(server, options.sync, task_changes.clone()).await?;
+        Ok(Self { engine: engine::Engine::Postgres(engine), sinks: options.event_sinks.clone().into(), task_changes })
+    }
+
+    /// Whether several nodes may work with this catalog at once.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.engine, engine::Engine::Postgres(_))
     }
 
     /// Adds the catalog's metrics to a registry.
@@ -95,23 +115,27 @@ impl Records {
         self.engine.is_stopped()
     }
 
-    /// For how long another program has held the catalog, so that nothing can be written.
+    /// For how long nothing could be written: another program holds the catalog, or its server is away.
     pub fn held_up(&self) -> std::time::Duration {
         self.engine.held_up()
     }
 
     /// Asks the catalog a trivial question, for readiness checks.
     pub async fn ping(&self) -> Result<()> {
-        self.engine.read(|db| Ok(db.query_row("SELECT 1", [], |_| Ok(()))?)).await
+        self.engine.read(|db| db.one("SELECT 1", &[], |_| Ok(()))).await
     }
 
     /// Asks the engine to check the catalog's own structure; what it found wrong, nothing where all is well.
     pub async fn check_integrity(&self) -> Result<Vec<String>> {
         self.engine
-            .read(|db| {
-                let mut statement = db.prepare("PRAGMA integrity_check(20)")?;
-                let lines = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
-                Ok(lines.into_iter().filter(|line| line != "ok").collect())
+            .read(|db| match db.dialect() {
+                Dialect::Sqlite => {
+                    let mut lines = db.all("PRAGMA integrity_check(20)", &[], |row| row.get::<String>(0))?;
+                    lines.retain(|line| line != "ok");
+                    Ok(lines)
+                }
+                // The server checks its own pages, where they have checksums; it has no question for the rest.
+                Dialect::Postgres => Ok(Vec::new()),
             })
             .await
     }

@@ -4,8 +4,8 @@ use rusqlite::Connection;
 
 use crate::claims::{FORGET_HAND_OVERS, IN_LINE, LEASED, WAITING};
 use crate::processing::neighbour_sql;
-use crate::tasks::{COUNT, FORGET, NEXT_TURN, REVOKE_OF_CAPTURE};
-use crate::{CatalogOptions, Records};
+use crate::tasks::{COUNT, FORGET, Owner, REVOKE_OF_CAPTURE, next_turn_sql};
+use crate::{CatalogOptions, Records, TaskKind};
 
 /// The steps of a query's plan, each by a line.
 fn plan(db: &Connection, sql: &str) -> String {
@@ -50,8 +50,11 @@ fn hot_queries_go_by_their_index() {
         check(&db, &waiting, "INDEX tasks_waiting (kind=? AND available_at");
         check(&db, &format!("SELECT id {LEASED} {side} ?2"), "INDEX tasks_leased (kind=? AND lease_expires_at");
     }
-    check(&db, NEXT_TURN, "INDEX tasks_in_line (kind=? AND priority=?");
-    check(&db, NEXT_TURN, "INDEX tasks_in_line_by_owner (kind=? AND priority=? AND user_id=? AND sink=?");
+    for (user_id, sink) in [(Some(1), None), (None, Some("webhook")), (None, None)] {
+        let next_turn = next_turn_sql(&Owner { kind: TaskKind::Process, priority: 0, user_id, sink });
+        check(&db, &next_turn, "INDEX tasks_in_line (kind=? AND priority=?");
+        check(&db, &next_turn, "INDEX tasks_in_line_by_owner (kind=? AND priority=? AND user_id=? AND sink=?");
+    }
     check(&db, FORGET_HAND_OVERS, "INDEX tasks_handed_over (kind=?");
     check(&db, FORGET, "INDEX tasks_ended (finished_at<?");
     check(&db, REVOKE_OF_CAPTURE, "INDEX tasks_by_capture (capture_id=?");

@@ -1,7 +1,7 @@
 //! What processing made of a capture: its derivatives, its quality signs, or why it failed.
 
+use crate::db::{Db, Row, values};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use crate::events::{self, EventKind, EventSink};
@@ -93,7 +93,7 @@ impl Store {
 
 const DERIVATIVE_COLUMNS: &str = "size, content_type, blob_key, offset_bytes, size_bytes, width_px, height_px, sha256";
 
-fn derivative_from(row: &Row<'_>) -> rusqlite::Result<Derivative> {
+fn derivative_from(row: &Row<'_>) -> Result<Derivative> {
     Ok(Derivative {
         size: row.get(0)?,
         content_type: row.get(1)?,
@@ -112,7 +112,7 @@ fn capture_of(task: &Task) -> Result<Uuid> {
 
 /// The one place where processing takes effect.
 pub(crate) fn take_effect(
-    db: &Connection,
+    db: &Db<'_>,
     sinks: &[EventSink],
     task: &Task,
     processed: &Processed,
@@ -121,48 +121,48 @@ pub(crate) fn take_effect(
     let id = capture_of(task)?;
     // A dead letter run again may have been processed in part before: what it made then gives way.
     doom_derivatives(db, id, now)?;
-    db.prepare_cached("DELETE FROM derivatives WHERE capture_id = ?")?.execute([id])?;
+    db.execute("DELETE FROM derivatives WHERE capture_id = ?", &values![id])?;
     for derivative in &processed.derivatives {
-        db.prepare_cached(&format!(
-            "INSERT INTO derivatives (capture_id, {DERIVATIVE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        ))?
-        .execute(params![
-            id,
-            derivative.size,
-            derivative.content_type,
-            derivative.blob_key,
-            derivative.offset_bytes,
-            derivative.size_bytes,
-            derivative.width_px,
-            derivative.height_px,
-            derivative.sha256,
-        ])?;
+        db.execute(
+            &format!("INSERT INTO derivatives (capture_id, {DERIVATIVE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+            &values![
+                id,
+                derivative.size,
+                derivative.content_type,
+                derivative.blob_key,
+                derivative.offset_bytes,
+                derivative.size_bytes,
+                derivative.width_px,
+                derivative.height_px,
+                derivative.sha256,
+            ],
+        )?;
     }
     // Bytes in use are never to be removed, whatever was thought of their key before.
-    db.prepare_cached(
+    db.execute(
         "DELETE FROM doomed_blobs WHERE store = 'derivatives'
          AND blob_key IN (SELECT blob_key FROM derivatives WHERE capture_id = ?)",
-    )?
-    .execute([id])?;
+        &values![id],
+    )?;
     if let Some(blob) = &processed.replacement {
         replace_original(db, id, blob, now)?;
     }
-    db.prepare_cached(
+    db.execute(
         "UPDATE captures SET processed_count = processed_count + 1, processed_at = ?2, upright_width_px = ?3,
                              upright_height_px = ?4, taken_at = ?5, placeholder = ?6, sharpness = ?7, brightness = ?8,
                              perceptual_hash = ?9, failure = NULL, quarantined_at = NULL WHERE id = ?1",
-    )?
-    .execute(params![
-        id,
-        now.as_microsecond(),
-        processed.width_px,
-        processed.height_px,
-        processed.taken_at,
-        processed.placeholder,
-        processed.sharpness,
-        processed.brightness,
-        processed.perceptual_hash.cast_signed(),
-    ])?;
+        &values![
+            id,
+            now.as_microsecond(),
+            processed.width_px,
+            processed.height_px,
+            processed.taken_at,
+            processed.placeholder,
+            processed.sharpness,
+            processed.brightness,
+            processed.perceptual_hash.cast_signed(),
+        ],
+    )?;
     compare_neighbours(db, id, processed.near_duplicate_bits_max)?;
     let derivatives: Vec<_> = processed
         .derivatives
@@ -189,35 +189,30 @@ pub(crate) fn take_effect(
     events::emit(db, sinks, EventKind::Processed, id, more, now)
 }
 
-fn replace_original(db: &Connection, id: Uuid, blob: &StoredBlob, now: Timestamp) -> Result<()> {
-    let (old, sha256): (String, [u8; 32]) = db
-        .prepare_cached("SELECT blob_key, sha256 FROM captures WHERE id = ?")?
-        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+fn replace_original(db: &Db<'_>, id: Uuid, blob: &StoredBlob, now: Timestamp) -> Result<()> {
+    let (old, sha256): (String, [u8; 32]) =
+        db.one("SELECT blob_key, sha256 FROM captures WHERE id = ?", &values![id], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
     if old == blob.key {
         return Ok(());
     }
     doom(db, Store::Originals, &old, now)?;
-    db.prepare_cached(
+    db.execute(
         "UPDATE captures SET blob_key = ?2, blob_format = ?3, size_bytes = ?4, sha256 = ?5,
                              received_sha256 = coalesce(received_sha256, ?6) WHERE id = ?1",
-    )?
-    .execute(params![id, blob.key, blob.format, blob.size_bytes, blob.sha256, sha256])?;
+        &values![id, blob.key, blob.format, blob.size_bytes, blob.sha256, sha256],
+    )?;
     Ok(())
 }
 
 /// Nothing can decode it here: the task is done, and says so.
-pub(crate) fn unsupported(
-    db: &Connection,
-    sinks: &[EventSink],
-    task: &Task,
-    reason: &str,
-    now: Timestamp,
-) -> Result<()> {
+pub(crate) fn unsupported(db: &Db<'_>, sinks: &[EventSink], task: &Task, reason: &str, now: Timestamp) -> Result<()> {
     let id = capture_of(task)?;
-    db.prepare_cached(
+    db.execute(
         "UPDATE captures SET processed_count = processed_count + 1, processed_at = ?2, failure = ?3 WHERE id = ?1",
-    )?
-    .execute(params![id, now.as_microsecond(), reason])?;
+        &values![id, now.as_microsecond(), reason],
+    )?;
     events::emit(
         db,
         sinks,
@@ -229,11 +224,12 @@ pub(crate) fn unsupported(
 }
 
 /// The capture's photo is in quarantine from now on: kept, and not shown.
-pub(crate) fn failed(db: &Connection, sinks: &[EventSink], task: &Task, error: &str, now: Timestamp) -> Result<()> {
+pub(crate) fn failed(db: &Db<'_>, sinks: &[EventSink], task: &Task, error: &str, now: Timestamp) -> Result<()> {
     let id = capture_of(task)?;
-    let changed = db
-        .prepare_cached("UPDATE captures SET failure = ?2, quarantined_at = ?3 WHERE id = ?1")?
-        .execute(params![id, error, now.as_microsecond()])?;
+    let changed = db.execute(
+        "UPDATE captures SET failure = ?2, quarantined_at = ?3 WHERE id = ?1",
+        &values![id, error, now.as_microsecond()],
+    )?;
     if changed == 0 {
         return Ok(());
     }
@@ -241,10 +237,9 @@ pub(crate) fn failed(db: &Connection, sinks: &[EventSink], task: &Task, error: &
 }
 
 /// Out of quarantine, for another run.
-pub(crate) fn begin_anew(db: &Connection, capture_id: Uuid) -> Result<()> {
-    let there = db
-        .prepare_cached("UPDATE captures SET failure = NULL, quarantined_at = NULL WHERE id = ?")?
-        .execute([capture_id])?;
+pub(crate) fn begin_anew(db: &Db<'_>, capture_id: Uuid) -> Result<()> {
+    let there =
+        db.execute("UPDATE captures SET failure = NULL, quarantined_at = NULL WHERE id = ?", &values![capture_id])?;
     if there == 0 {
         return Err(Error::Conflict("the task's capture was deleted".to_owned()));
     }
@@ -252,7 +247,7 @@ pub(crate) fn begin_anew(db: &Connection, capture_id: Uuid) -> Result<()> {
 }
 
 /// Frames of one session are compared in the order in which they were taken, whichever was processed first.
-fn compare_neighbours(db: &Connection, id: Uuid, bits_max: u32) -> Result<()> {
+fn compare_neighbours(db: &Db<'_>, id: Uuid, bits_max: u32) -> Result<()> {
     let previous: Option<Uuid> = neighbour(db, id, "<", "DESC")?;
     compare(db, id, previous, bits_max)?;
     if let Some(next) = neighbour(db, id, ">", "ASC")? {
@@ -261,9 +256,8 @@ fn compare_neighbours(db: &Connection, id: Uuid, bits_max: u32) -> Result<()> {
     Ok(())
 }
 
-fn neighbour(db: &Connection, id: Uuid, side: &str, order: &str) -> Result<Option<Uuid>> {
-    let mut statement = db.prepare_cached(&neighbour_sql(side, order))?;
-    Ok(statement.query_row([id], |row| row.get(0)).optional()?)
+fn neighbour(db: &Db<'_>, id: Uuid, side: &str, order: &str) -> Result<Option<Uuid>> {
+    db.optional(&neighbour_sql(side, order), &values![id], |row| row.get(0))
 }
 
 pub(crate) fn neighbour_sql(side: &str, order: &str) -> String {
@@ -274,37 +268,41 @@ pub(crate) fn neighbour_sql(side: &str, order: &str) -> String {
     )
 }
 
-fn compare(db: &Connection, id: Uuid, previous: Option<Uuid>, bits_max: u32) -> Result<()> {
+fn compare(db: &Db<'_>, id: Uuid, previous: Option<Uuid>, bits_max: u32) -> Result<()> {
     let hash = |id: Uuid| -> Result<Option<i64>> {
-        Ok(db.prepare_cached("SELECT perceptual_hash FROM captures WHERE id = ?")?.query_row([id], |row| row.get(0))?)
+        // Gone: deleted while the other was processed.
+        Ok(db.optional("SELECT perceptual_hash FROM captures WHERE id = ?", &values![id], |row| row.get(0))?.flatten())
     };
     let near = match (hash(id)?, previous.map(hash).transpose()?.flatten()) {
         (Some(this), Some(other)) => (this ^ other).count_ones() <= bits_max,
         _ => false,
     };
-    db.prepare_cached("UPDATE captures SET near_duplicate_of = ?2 WHERE id = ?1")?
-        .execute(params![id, previous.filter(|_| near)])?;
+    db.execute("UPDATE captures SET near_duplicate_of = ?2 WHERE id = ?1", &values![id, previous.filter(|_| near)])?;
     Ok(())
 }
 
-fn near_duplicate_of(db: &Connection, id: Uuid) -> Result<Option<Uuid>> {
-    Ok(db.prepare_cached("SELECT near_duplicate_of FROM captures WHERE id = ?")?.query_row([id], |row| row.get(0))?)
+fn near_duplicate_of(db: &Db<'_>, id: Uuid) -> Result<Option<Uuid>> {
+    db.one("SELECT near_duplicate_of FROM captures WHERE id = ?", &values![id], |row| row.get(0))
 }
 
 /// Notes bytes that are to be removed, because no row names them any more.
-pub(crate) fn doom(db: &Connection, store: Store, key: &str, now: Timestamp) -> Result<()> {
-    db.prepare_cached("INSERT OR IGNORE INTO doomed_blobs (store, blob_key, doomed_at) VALUES (?, ?, ?)")?
-        .execute(params![store.as_str(), key, now.as_microsecond()])?;
+pub(crate) fn doom(db: &Db<'_>, store: Store, key: &str, now: Timestamp) -> Result<()> {
+    db.execute(
+        "INSERT INTO doomed_blobs (store, blob_key, doomed_at) VALUES (?, ?, ?)
+         ON CONFLICT (store, blob_key) DO NOTHING",
+        &values![store.as_str(), key, now.as_microsecond()],
+    )?;
     Ok(())
 }
 
 /// Notes a capture's derivatives as to be removed.
-pub(crate) fn doom_derivatives(db: &Connection, capture_id: Uuid, now: Timestamp) -> Result<()> {
-    db.prepare_cached(
-        "INSERT OR IGNORE INTO doomed_blobs (store, blob_key, doomed_at)
-         SELECT 'derivatives', blob_key, ?2 FROM derivatives WHERE capture_id = ?1",
-    )?
-    .execute(params![capture_id, now.as_microsecond()])?;
+pub(crate) fn doom_derivatives(db: &Db<'_>, capture_id: Uuid, now: Timestamp) -> Result<()> {
+    db.execute(
+        "INSERT INTO doomed_blobs (store, blob_key, doomed_at)
+         SELECT DISTINCT 'derivatives', blob_key, CAST(?2 AS BIGINT) FROM derivatives WHERE capture_id = ?1
+         ON CONFLICT (store, blob_key) DO NOTHING",
+        &values![capture_id, now.as_microsecond()],
+    )?;
     Ok(())
 }
 
@@ -313,10 +311,13 @@ impl Records {
     pub async fn derivatives(&self, capture_id: Uuid) -> Result<Vec<Derivative>> {
         self.engine
             .read(move |db| {
-                let mut statement = db.prepare_cached(&format!(
-                    "SELECT {DERIVATIVE_COLUMNS} FROM derivatives WHERE capture_id = ? ORDER BY size, content_type"
-                ))?;
-                Ok(statement.query_map([capture_id], derivative_from)?.collect::<rusqlite::Result<Vec<_>>>()?)
+                db.all(
+                    &format!(
+                        "SELECT {DERIVATIVE_COLUMNS} FROM derivatives WHERE capture_id = ? ORDER BY size, content_type"
+                    ),
+                    &values![capture_id],
+                    derivative_from,
+                )
             })
             .await
     }
@@ -325,12 +326,13 @@ impl Records {
     pub async fn derivatives_of(&self, capture_ids: Vec<Uuid>) -> Result<Vec<Vec<Derivative>>> {
         self.engine
             .read(move |db| {
-                let mut statement = db.prepare_cached(&format!(
-                    "SELECT {DERIVATIVE_COLUMNS} FROM derivatives WHERE capture_id = ? ORDER BY size, content_type"
-                ))?;
                 capture_ids
                     .iter()
-                    .map(|id| Ok(statement.query_map([id], derivative_from)?.collect::<rusqlite::Result<Vec<_>>>()?))
+                    .map(|id| {
+                        db.all(&format!(
+                    "SELECT {DERIVATIVE_COLUMNS} FROM derivatives WHERE capture_id = ? ORDER BY size, content_type"
+                ), &values![id], derivative_from)
+                    })
                     .collect()
             })
             .await
@@ -341,10 +343,11 @@ impl Records {
         self.engine
             .read(move |db| {
                 // As in blob_keys_in.
-                let mut statement = db.prepare_cached(
+                db.all(
                     "SELECT DISTINCT blob_key FROM derivatives WHERE blob_key > ?1 || '/' AND blob_key < ?1 || '0'",
-                )?;
-                Ok(statement.query_map([folder], |row| row.get(0))?.collect::<rusqlite::Result<Vec<_>>>()?)
+                    &values![folder],
+                    |row| row.get(0),
+                )
             })
             .await
     }
@@ -353,12 +356,12 @@ impl Records {
     pub async fn is_processing(&self, capture_id: Uuid, fence: i64) -> Result<bool> {
         self.engine
             .read(move |db| {
-                Ok(db
-                    .prepare_cached(
-                        "SELECT EXISTS (SELECT 1 FROM tasks
+                db.one(
+                    "SELECT EXISTS (SELECT 1 FROM tasks
                          WHERE capture_id = ? AND fence = ? AND kind = 'process' AND state = 'STARTED')",
-                    )?
-                    .query_row(params![capture_id, fence], |row| row.get(0))?)
+                    &values![capture_id, fence],
+                    |row| row.get(0),
+                )
             })
             .await
     }
@@ -367,12 +370,11 @@ impl Records {
     pub async fn doomed_blobs(&self, store: Store, after: String, limit: usize) -> Result<Vec<String>> {
         self.engine
             .read(move |db| {
-                let mut statement = db.prepare_cached(
+                db.all(
                     "SELECT blob_key FROM doomed_blobs WHERE store = ? AND blob_key > ? ORDER BY blob_key LIMIT ?",
-                )?;
-                Ok(statement
-                    .query_map(params![store.as_str(), after, limit], |row| row.get(0))?
-                    .collect::<rusqlite::Result<Vec<_>>>()?)
+                    &values![store.as_str(), after, limit],
+                    |row| row.get(0),
+                )
             })
             .await
     }
@@ -381,9 +383,11 @@ impl Records {
     pub async fn forget_doomed(&self, store: Store, keys: Vec<String>) -> Result<()> {
         self.engine
             .write(move |db| {
-                let mut statement = db.prepare_cached("DELETE FROM doomed_blobs WHERE store = ? AND blob_key = ?")?;
-                for key in keys {
-                    statement.execute(params![store.as_str(), key])?;
+                for key in &keys {
+                    db.execute(
+                        "DELETE FROM doomed_blobs WHERE store = ? AND blob_key = ?",
+                        &values![store.as_str(), key],
+                    )?;
                 }
                 Ok(())
             })
@@ -393,9 +397,9 @@ impl Records {
     /// How often processing took effect, in all: the number of captures processed, where each was processed once.
     pub async fn count_effects(&self) -> Result<u64> {
         self.engine
-            .read(
-                |db| Ok(db.query_row("SELECT coalesce(sum(processed_count), 0) FROM captures", [], |row| row.get(0))?),
-            )
+            .read(|db| {
+                db.one("SELECT CAST(coalesce(sum(processed_count), 0) AS BIGINT) FROM captures", &[], |row| row.get(0))
+            })
             .await
     }
 
@@ -405,17 +409,17 @@ impl Records {
         (after_key, after_offset_bytes): (String, Option<u64>),
         limit: usize,
     ) -> Result<Vec<(Uuid, Derivative)>> {
+        let after_offset_bytes = after_offset_bytes.map_or(-1, |offset| i64::try_from(offset).unwrap_or(i64::MAX));
         self.engine
             .read(move |db| {
-                let mut statement = db.prepare_cached(&format!(
-                    "SELECT {DERIVATIVE_COLUMNS}, capture_id FROM derivatives
-                     WHERE (blob_key, offset_bytes) > (?, coalesce(?, -1)) ORDER BY blob_key, offset_bytes LIMIT ?"
-                ))?;
-                Ok(statement
-                    .query_map(params![after_key, after_offset_bytes, limit], |row| {
-                        Ok((row.get(8)?, derivative_from(row)?))
-                    })?
-                    .collect::<rusqlite::Result<Vec<_>>>()?)
+                db.all(
+                    &format!(
+                        "SELECT {DERIVATIVE_COLUMNS}, capture_id FROM derivatives
+                     WHERE (blob_key, offset_bytes) > (?, ?) ORDER BY blob_key, offset_bytes LIMIT ?"
+                    ),
+                    &values![after_key, after_offset_bytes, limit],
+                    |row| Ok((row.get(8)?, derivative_from(row)?)),
+                )
             })
             .await
     }

@@ -1,4 +1,5 @@
-//! The schema and its versions. Migrations only go forward; `PRAGMA user_version` counts those applied.
+//! The schema and its versions, and how a file gets the newest. Migrations only go forward; `PRAGMA user_version` says
+//! which was the last.
 
 use std::path::Path;
 
@@ -9,12 +10,31 @@ use crate::{Error, Result};
 /// "FGAT": marks the file as a Filmgate catalog.
 const APPLICATION_ID: i64 = 0x4647_4154;
 
-/// Every migration in order; the version of a catalog is how many it has had.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_processing.sql")];
+/// One step of the schema.
+pub(crate) struct Migration {
+    /// The version that a catalog has after it.
+    pub(crate) version: i64,
+    /// The oldest version of a program that can still work with it: nodes are replaced one by one.
+    pub(crate) compatible_from: i64,
+    pub(crate) sqlite: &'static str,
+    /// `None`: the next one holds it all.
+    pub(crate) postgres: Option<&'static str>,
+}
 
-fn known() -> i64 {
-    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+/// Every migration in order.
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, compatible_from: 1, sqlite: include_str!("migrations/0001_first.sql"), postgres: None },
+    Migration {
+        version: 2,
+        compatible_from: 2,
+        sqlite: include_str!("migrations/0002_processing.sql"),
+        postgres: Some(include_str!("migrations/postgres/0002_first.sql")),
+    },
+];
+
+/// The version that this program knows.
+pub(crate) fn known() -> i64 {
+    MIGRATIONS.last().map_or(0, |migration| migration.version)
 }
 
 /// Refuses another program's file and a later version's; else the version found.
@@ -41,10 +61,8 @@ pub(crate) fn migrate(db: &mut Connection, path: &Path) -> Result<()> {
     // Immediate: two processes that start at once must not both apply a migration.
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found = check(&tx, path)?;
-    for (index, migration) in MIGRATIONS.iter().enumerate() {
-        if i64::try_from(index).is_ok_and(|index| index >= found) {
-            tx.execute_batch(migration)?;
-        }
+    for migration in MIGRATIONS.iter().filter(|migration| migration.version > found) {
+        tx.execute_batch(migration.sqlite)?;
     }
     tx.pragma_update(None, "user_version", known())?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;

@@ -1,7 +1,7 @@
 //! Assessment sessions: whose they are, and which camera settings they use.
 
+use crate::db::{Conditions, Db, Row, Value, values};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use crate::camera_settings::{self, CameraSettings, default_settings, settings_from};
@@ -52,41 +52,50 @@ pub enum Registered {
 
 const COLUMNS: &str = "assessment_sessions.id, user_id, camera_settings_id, assessment_sessions.created_at, ended_at";
 
-fn session_from(row: &Row<'_>) -> rusqlite::Result<Session> {
+fn session_from(row: &Row<'_>) -> Result<Session> {
     Ok(Session {
         id: row.get(0)?,
         user_id: row.get(1)?,
         camera_settings_id: row.get(2)?,
         created_at: timestamp(row.get(3)?),
-        ended_at: row.get::<_, Option<i64>>(4)?.map(timestamp),
+        ended_at: row.get::<Option<i64>>(4)?.map(timestamp),
     })
 }
 
-fn session_by_id(db: &Connection, id: Uuid) -> Result<Session> {
-    let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM assessment_sessions WHERE id = ?"))?;
-    Ok(statement.query_row([id], session_from)?)
+fn session_by_id(db: &Db<'_>, id: Uuid) -> Result<Session> {
+    db.one(&format!("SELECT {COLUMNS} FROM assessment_sessions WHERE id = ?"), &values![id], session_from)
 }
 
-pub(crate) fn gate_by_id(db: &Connection, id: Uuid) -> Result<Option<SessionGate>> {
-    let mut statement = db.prepare_cached(&format!(
-        "SELECT {COLUMNS}, {} FROM assessment_sessions
+pub(crate) fn gate_by_id(db: &Db<'_>, id: Uuid) -> Result<Option<SessionGate>> {
+    db.optional(
+        &format!(
+            "SELECT {COLUMNS}, {} FROM assessment_sessions
          LEFT JOIN camera_settings ON camera_settings.id = camera_settings_id WHERE assessment_sessions.id = ?",
-        camera_settings::COLUMNS
-    ))?;
-    Ok(statement
-        .query_row([id], |row| {
-            let settings =
-                if row.get_ref(5)? == rusqlite::types::ValueRef::Null { None } else { Some(settings_from(row, 5)?) };
+            camera_settings::COLUMNS
+        ),
+        &values![id],
+        |row| {
+            let settings = if row.value(5)? == Value::Null { None } else { Some(settings_from(row, 5)?) };
             Ok(SessionGate { session: session_from(row)?, settings })
-        })
-        .optional()?)
+        },
+    )
 }
 
-fn check_settings_exist(db: &Connection, id: Option<Uuid>) -> Result<()> {
+/// The gate, as it stays until this request is committed: whoever ends the session or changes its settings waits.
+pub(crate) fn hold_gate(db: &Db<'_>, id: Uuid) -> Result<Option<SessionGate>> {
+    let session = format!("SELECT {COLUMNS} FROM assessment_sessions WHERE id = ?{}", db.for_share());
+    let Some(session) = db.optional(&session, &values![id], session_from)? else { return Ok(None) };
+    let settings = match session.camera_settings_id {
+        Some(id) => Some(camera_settings::hold(db, id)?),
+        None => None,
+    };
+    Ok(Some(SessionGate { session, settings }))
+}
+
+fn check_settings_exist(db: &Db<'_>, id: Option<Uuid>) -> Result<()> {
     let Some(id) = id else { return Ok(()) };
-    let exists: bool = db
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM camera_settings WHERE id = ?)")?
-        .query_row([id], |row| row.get(0))?;
+    let exists: bool =
+        db.one("SELECT EXISTS (SELECT 1 FROM camera_settings WHERE id = ?)", &values![id], |row| row.get(0))?;
     if exists { Ok(()) } else { Err(Error::Conflict(format!("there are no camera settings {id}"))) }
 }
 
@@ -121,10 +130,10 @@ impl Records {
                     SettingsChoice::Chosen(chosen) => chosen,
                 };
                 check_settings_exist(db, camera_settings_id)?;
-                db.prepare_cached(
+                db.execute(
                     "INSERT INTO assessment_sessions (id, user_id, camera_settings_id, created_at) VALUES (?, ?, ?, ?)",
-                )?
-                .execute(params![id, user_id, camera_settings_id, now.as_microsecond()])?;
+                    &values![id, user_id, camera_settings_id, now.as_microsecond()],
+                )?;
                 Ok(Registered::Created(session_by_id(db, id)?))
             })
             .await
@@ -145,14 +154,11 @@ impl Records {
         let after = after.unwrap_or(Cursor::START);
         self.engine
             .read(move |db| {
-                let of_user = if user_id.is_some() { "user_id = ?1 AND" } else { "?1 IS NULL AND" };
-                let mut statement = db.prepare_cached(&format!(
-                    "SELECT {COLUMNS} FROM assessment_sessions WHERE {of_user} (created_at, id) < (?2, ?3)
-                     ORDER BY created_at DESC, id DESC LIMIT ?4"
-                ))?;
-                let rows = statement
-                    .query_map(params![user_id, after.time_us, after.id, limit + 1], session_from)?
-                    .collect::<rusqlite::Result<Vec<_>>>()?;
+                let first = format!("SELECT {COLUMNS} FROM assessment_sessions WHERE (created_at, id) < (?1, ?2)");
+                let mut asked = Conditions::new(&first, &values![after.time_us, after.id]);
+                asked.and("user_id = ?", user_id.as_ref());
+                let (sql, values) = asked.end("ORDER BY created_at DESC, id DESC", limit + 1);
+                let rows = db.all(&sql, &values, session_from)?;
                 Ok(Page::from_rows(rows, limit, |row| Cursor { time_us: row.created_at.as_microsecond(), id: row.id }))
             })
             .await
@@ -164,8 +170,10 @@ impl Records {
             .write(move |db| {
                 session_by_id(db, id)?;
                 check_settings_exist(db, camera_settings_id)?;
-                db.prepare_cached("UPDATE assessment_sessions SET camera_settings_id = ? WHERE id = ?")?
-                    .execute(params![camera_settings_id, id])?;
+                db.execute(
+                    "UPDATE assessment_sessions SET camera_settings_id = ? WHERE id = ?",
+                    &values![camera_settings_id, id],
+                )?;
                 session_by_id(db, id)
             })
             .await
@@ -175,8 +183,10 @@ impl Records {
     pub async fn end_session(&self, id: Uuid, now: Timestamp) -> Result<Session> {
         self.engine
             .write(move |db| {
-                db.prepare_cached("UPDATE assessment_sessions SET ended_at = coalesce(ended_at, ?) WHERE id = ?")?
-                    .execute(params![now.as_microsecond(), id])?;
+                db.execute(
+                    "UPDATE assessment_sessions SET ended_at = coalesce(ended_at, ?) WHERE id = ?",
+                    &values![now.as_microsecond(), id],
+                )?;
                 session_by_id(db, id)
             })
             .await

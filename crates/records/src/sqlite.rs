@@ -15,6 +15,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, ffi};
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::engine::RequestError;
 use crate::metrics::Metrics;
 use crate::{Error, Result, schema};
 
@@ -50,17 +51,6 @@ impl Default for CatalogOptions {
 /// commit's fate is known, and what the request met that may be everybody's.
 type Write = Box<dyn FnOnce(Option<&Connection>) -> (Finish, Option<Fate>) + Send>;
 type Finish = Box<dyn FnOnce(Result<(), &Fate>) + Send>;
-
-/// An error of a request, with the engine's own inside where there is one.
-pub(crate) trait RequestError: From<Error> {
-    fn of_catalog(&self) -> Option<&Error>;
-}
-
-impl RequestError for Error {
-    fn of_catalog(&self) -> Option<&Error> {
-        Some(self)
-    }
-}
 
 /// Why a whole batch did not commit.
 enum Fate {

@@ -7,11 +7,10 @@
 //! **Leaves** running them to `claims.rs`, and what their success means to `processing.rs`.
 
 use jiff::Timestamp;
-use rusqlite::types::ToSql;
-use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::db::{Conditions, Db, Row, ToValue, Value, values};
 use crate::users::timestamp;
 use crate::{Cursor, Error, Page, Records, Result, claims, processing, uuid_at};
 
@@ -176,12 +175,12 @@ pub(crate) const COLUMNS: &str = "id, kind, state, capture_id, session_id, user_
 /// The first column after those of a task.
 pub(crate) const NEXT_COLUMN: usize = 17;
 
-pub(crate) fn task_from(row: &Row<'_>) -> rusqlite::Result<Task> {
-    let optional_time = |index: usize| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(index)?.map(timestamp));
+pub(crate) fn task_from(row: &Row<'_>) -> Result<Task> {
+    let optional_time = |index: usize| Ok::<_, Error>(row.get::<Option<i64>>(index)?.map(timestamp));
     Ok(Task {
         id: row.get(0)?,
-        kind: TaskKind::parse(row.get_ref(1)?.as_str()?).unwrap_or(TaskKind::Process),
-        state: TaskState::parse(row.get_ref(2)?.as_str()?).unwrap_or(TaskState::Pending),
+        kind: TaskKind::parse(row.get::<&str>(1)?).unwrap_or(TaskKind::Process),
+        state: TaskState::parse(row.get::<&str>(2)?).unwrap_or(TaskState::Pending),
         capture_id: row.get(3)?,
         session_id: row.get(4)?,
         user_id: row.get(5)?,
@@ -210,82 +209,93 @@ pub(crate) struct Owner<'a> {
 /// The turn behind the owner's last one in line: start-time fair queueing, so that of a thousand tasks of one owner
 /// only one stands before another's first. Nobody gets a turn that is over: whoever was away does not come back with
 /// a claim to all the turns missed.
-pub(crate) fn next_turn(db: &Connection, owner: &Owner<'_>) -> Result<i64> {
-    Ok(db
-        .prepare_cached(NEXT_TURN)?
-        .query_row(params![owner.kind.as_str(), owner.priority, owner.user_id, owner.sink], |row| row.get(0))?)
+pub(crate) fn next_turn(db: &Db<'_>, owner: &Owner<'_>) -> Result<i64> {
+    let mut values = vec![Value::Text(owner.kind.as_str()), owner.priority.to_value()];
+    values.extend(owner.user_id.iter().map(ToValue::to_value));
+    values.extend(owner.sink.iter().map(ToValue::to_value));
+    db.scalar(&next_turn_sql(owner), &values)
 }
 
-pub(crate) const NEXT_TURN: &str = "SELECT max(
-        coalesce((SELECT min(turn) FROM tasks WHERE is_ready = 1 AND kind = ?1 AND priority = ?2), 0),
-        coalesce((SELECT max(turn) + 1 FROM tasks
-                  WHERE is_ready = 1 AND kind = ?1 AND priority = ?2 AND user_id IS ?3 AND sink IS ?4), 0))";
+/// As [`next_turn`] asks. Whose tasks they are is written out, so that the engine goes by the index of owners.
+pub(crate) fn next_turn_sql(owner: &Owner<'_>) -> String {
+    let user_id = if owner.user_id.is_some() { "= ?3" } else { "IS NULL" };
+    let sink = if owner.sink.is_some() { if owner.user_id.is_some() { "= ?4" } else { "= ?3" } } else { "IS NULL" };
+    format!(
+        "SELECT coalesce(max(turn), 0) FROM (
+             SELECT min(turn) AS turn FROM tasks WHERE is_ready = 1 AND kind = ?1 AND priority = ?2
+             UNION ALL
+             SELECT max(turn) + 1 FROM tasks
+             WHERE is_ready = 1 AND kind = ?1 AND priority = ?2 AND user_id {user_id} AND sink {sink}) AS turns"
+    )
+}
 
 /// Records a task, in line behind its owner's last one.
-pub(crate) fn insert(db: &Connection, task: &NewTask<'_>) -> Result<()> {
+pub(crate) fn insert(db: &Db<'_>, task: &NewTask<'_>) -> Result<()> {
     let owner = Owner { kind: task.kind, priority: task.priority, user_id: task.user_id, sink: task.sink };
     let turn = next_turn(db, &owner)?;
-    db.prepare_cached(
+    db.execute(
         "INSERT INTO tasks (id, kind, state, capture_id, session_id, user_id, sink, payload, priority, turn, is_ready,
                             available_at, created_at)
          VALUES (?, ?, 'PENDING', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )?
-    .execute(params![
-        task.id,
-        task.kind.as_str(),
-        task.capture_id,
-        task.session_id,
-        task.user_id,
-        task.sink,
-        task.payload,
-        task.priority,
-        turn,
-        task.available_at.is_none(),
-        task.available_at.unwrap_or(task.created_at).as_microsecond(),
-        task.created_at.as_microsecond(),
-    ])?;
+        &values![
+            task.id,
+            task.kind.as_str(),
+            task.capture_id,
+            task.session_id,
+            task.user_id,
+            task.sink,
+            task.payload,
+            task.priority,
+            turn,
+            task.available_at.is_none(),
+            task.available_at.unwrap_or(task.created_at).as_microsecond(),
+            task.created_at.as_microsecond(),
+        ],
+    )?;
     Ok(())
 }
 
-pub(crate) fn by_id(db: &Connection, id: Uuid) -> Result<Task> {
-    let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM tasks WHERE id = ?"))?;
-    Ok(statement.query_row([id], task_from)?)
+pub(crate) fn by_id(db: &Db<'_>, id: Uuid) -> Result<Task> {
+    db.one(&format!("SELECT {COLUMNS} FROM tasks WHERE id = ?"), &values![id], task_from)
+}
+
+/// As it stays until this request is committed.
+fn hold(db: &Db<'_>, id: Uuid) -> Result<Task> {
+    db.one(&format!("SELECT {COLUMNS} FROM tasks WHERE id = ?{}", db.for_update()), &values![id], task_from)
 }
 
 /// Out of line for good.
-pub(crate) fn end(db: &Connection, id: Uuid, state: TaskState, error: Option<&str>, now: Timestamp) -> Result<()> {
-    db.prepare_cached(
+pub(crate) fn end(db: &Db<'_>, id: Uuid, state: TaskState, error: Option<&str>, now: Timestamp) -> Result<()> {
+    db.execute(
         "UPDATE tasks SET state = ?2, error = ?3, finished_at = ?4, is_ready = 0, lease_expires_at = NULL,
                           handed_over_at = NULL WHERE id = ?1",
-    )?
-    .execute(params![id, state.as_str(), error, now.as_microsecond()])?;
+        &values![id, state.as_str(), error, now.as_microsecond()],
+    )?;
     Ok(())
 }
 
 /// In line once more, behind its owner's others, with all its attempts.
-fn begin_anew(db: &Connection, task: &Task, now: Timestamp) -> Result<()> {
+fn begin_anew(db: &Db<'_>, task: &Task, now: Timestamp) -> Result<()> {
     let owner = Owner { kind: task.kind, priority: task.priority, user_id: task.user_id, sink: task.sink.as_deref() };
     let turn = next_turn(db, &owner)?;
-    db.prepare_cached(
+    db.execute(
         "UPDATE tasks SET state = 'PENDING', attempts = 0, is_ready = 1, turn = ?3, error = NULL, finished_at = NULL,
                           available_at = ?2 WHERE id = ?1",
-    )?
-    .execute(params![task.id, now.as_microsecond(), turn])?;
+        &values![task.id, now.as_microsecond(), turn],
+    )?;
     Ok(())
 }
 
 /// Has a capture processed once more, unless that is on its way already or the capture was deleted.
-pub(crate) fn process_again(db: &Connection, capture_id: Uuid, now: Timestamp) -> Result<()> {
-    let owner: Option<(Uuid, i64)> = db
-        .prepare_cached(
-            "SELECT session_id, user_id FROM captures
+pub(crate) fn process_again(db: &Db<'_>, capture_id: Uuid, now: Timestamp) -> Result<()> {
+    let owner: Option<(Uuid, i64)> = db.optional(
+        "SELECT session_id, user_id FROM captures
              JOIN assessment_sessions ON assessment_sessions.id = session_id WHERE captures.id = ?",
-        )?
-        .query_row([capture_id], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
+        &values![capture_id],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
     let Some((session_id, user_id)) = owner else { return Ok(()) };
-    let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} {LAST_OF_CAPTURE}"))?;
-    match statement.query_row([capture_id], task_from).optional()? {
+    match db.optional(&format!("SELECT {COLUMNS} {LAST_OF_CAPTURE}"), &values![capture_id], task_from)? {
         Some(task) if task.state.has_ended() => begin_anew(db, &task, now),
         Some(_) => Ok(()),
         // Forgotten long ago.
@@ -313,8 +323,8 @@ const LAST_OF_CAPTURE: &str =
 const PRIORITY_OF_REPAIRS: u32 = 1;
 
 /// Calls off whatever is open of a capture that is being deleted.
-pub(crate) fn revoke_of_capture(db: &Connection, capture_id: Uuid, now: Timestamp) -> Result<()> {
-    db.prepare_cached(REVOKE_OF_CAPTURE)?.execute(params![capture_id, now.as_microsecond()])?;
+pub(crate) fn revoke_of_capture(db: &Db<'_>, capture_id: Uuid, now: Timestamp) -> Result<()> {
+    db.execute(REVOKE_OF_CAPTURE, &values![capture_id, now.as_microsecond()])?;
     Ok(())
 }
 
@@ -323,12 +333,32 @@ pub(crate) const REVOKE_OF_CAPTURE: &str =
                       finished_at = ?2, error = 'its capture was deleted'
      WHERE capture_id = ?1 AND kind = 'process' AND state IN ('PENDING', 'STARTED', 'RETRY', 'FAILURE')";
 
-/// What of tasks changed in this process, by kind.
-pub(crate) struct Changes([watch::Sender<u64>; 3]);
+/// What of tasks changed, by kind: here, and as far as other nodes tell, there.
+pub(crate) struct Changes {
+    all: [watch::Sender<u64>; 3],
+    here: [watch::Sender<()>; 3],
+}
 
 impl Default for Changes {
     fn default() -> Self {
-        Self(TaskKind::ALL.map(|_| watch::Sender::new(0)))
+        Self { all: TaskKind::ALL.map(|_| watch::Sender::new(0)), here: TaskKind::ALL.map(|_| watch::Sender::new(())) }
+    }
+}
+
+impl Changes {
+    /// Something of this kind changed, somewhere.
+    pub(crate) fn heard(&self, kind: TaskKind) {
+        self.all[kind.index()].send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// What changes here, for telling others.
+    pub(crate) fn told_here(&self, kind: TaskKind) -> watch::Receiver<()> {
+        self.here[kind.index()].subscribe()
+    }
+
+    fn tell(&self, kind: TaskKind) {
+        self.heard(kind);
+        self.here[kind.index()].send_replace(());
     }
 }
 
@@ -343,8 +373,8 @@ impl Records {
         self.engine
             .read(move |db| {
                 let mut tasks = Vec::with_capacity(ids.len());
-                for id in ids {
-                    tasks.extend(crate::users::optional(by_id(db, id))?);
+                for id in &ids {
+                    tasks.extend(crate::users::optional(by_id(db, *id))?);
                 }
                 Ok(tasks)
             })
@@ -356,39 +386,21 @@ impl Records {
         let after = after.unwrap_or(Cursor::START);
         self.engine
             .read(move |db| {
-                let (kind, state) = (filter.kind.map(TaskKind::as_str), filter.state.map(TaskState::as_str));
-                // Only the conditions asked for, so that the engine finds the index of each.
-                let conditions: [(&str, bool); 7] = [
-                    ("kind = :kind", kind.is_some()),
-                    // Named, or the index of dead letters would not be found.
-                    ("state = 'FAILURE'", filter.state == Some(TaskState::Failure)),
-                    ("state = :state", state.is_some() && filter.state != Some(TaskState::Failure)),
-                    ("capture_id = :capture_id", filter.capture_id.is_some()),
-                    ("session_id = :session_id", filter.session_id.is_some()),
-                    ("user_id = :user_id", filter.user_id.is_some()),
-                    ("sink = :sink", filter.sink.is_some()),
-                ];
-                let mut sql = format!("SELECT {COLUMNS} FROM tasks WHERE (created_at, id) < (:time, :id)");
-                for (condition, asked) in conditions {
-                    if asked {
-                        sql.push_str(" AND ");
-                        sql.push_str(condition);
-                    }
-                }
-                sql.push_str(" ORDER BY created_at DESC, id DESC LIMIT :limit");
-                let mut statement = db.prepare_cached(&sql)?;
-                let limit_and_one = limit + 1;
-                let all: &[(&str, &dyn ToSql)] = named_params! {
-                    ":kind": kind, ":state": state, ":capture_id": filter.capture_id,
-                    ":session_id": filter.session_id, ":user_id": filter.user_id, ":sink": filter.sink,
-                    ":time": after.time_us, ":id": after.id, ":limit": limit_and_one,
-                };
-                let named: Vec<_> = all
-                    .iter()
-                    .filter(|(name, _)| matches!(statement.parameter_index(name), Ok(Some(_))))
-                    .copied()
-                    .collect();
-                let rows = statement.query_map(&named[..], task_from)?.collect::<rusqlite::Result<Vec<_>>>()?;
+                let kind = filter.kind.map(TaskKind::as_str);
+                let is_dead = filter.state == Some(TaskState::Failure);
+                let state = filter.state.filter(|_| !is_dead).map(TaskState::as_str);
+                let first = format!("SELECT {COLUMNS} FROM tasks WHERE (created_at, id) < (?1, ?2)");
+                let mut asked = Conditions::new(&first, &values![after.time_us, after.id]);
+                asked.and("kind = ?", kind.as_ref());
+                // Named, or the index of dead letters would not be found.
+                asked.and_is("state = 'FAILURE'", is_dead.then_some(true));
+                asked.and("state = ?", state.as_ref());
+                asked.and("capture_id = ?", filter.capture_id.as_ref());
+                asked.and("session_id = ?", filter.session_id.as_ref());
+                asked.and("user_id = ?", filter.user_id.as_ref());
+                asked.and("sink = ?", filter.sink.as_ref());
+                let (sql, values) = asked.end("ORDER BY created_at DESC, id DESC", limit + 1);
+                let rows = db.all(&sql, &values, task_from)?;
                 Ok(Page::from_rows(rows, limit, |task| Cursor {
                     time_us: task.created_at.as_microsecond(),
                     id: task.id,
@@ -401,10 +413,7 @@ impl Records {
     pub async fn count_tasks(&self) -> Result<Vec<(TaskKind, TaskState, u64)>> {
         self.engine
             .read(|db| {
-                let mut statement = db.prepare_cached(COUNT)?;
-                let rows = statement
-                    .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get(2)?)))?
-                    .collect::<rusqlite::Result<Vec<_>>>()?;
+                let rows = db.all(COUNT, &[], |row| Ok((row.get::<String>(0)?, row.get::<String>(1)?, row.get(2)?)))?;
                 let known = |(kind, state, count): (String, String, u64)| {
                     Some((TaskKind::parse(&kind)?, TaskState::parse(&state)?, count))
                 };
@@ -416,7 +425,7 @@ impl Records {
     /// Runs a dead letter or a revoked task again, with all its attempts.
     pub async fn retry_task(&self, id: Uuid, now: Timestamp) -> Result<Task> {
         self.change_tasks(move |db| {
-            let task = by_id(db, id)?;
+            let task = hold(db, id)?;
             if !matches!(task.state, TaskState::Failure | TaskState::Revoked) {
                 return Err(Error::Conflict(format!(
                     "the task is {}: only FAILURE and REVOKED can be retried",
@@ -439,7 +448,7 @@ impl Records {
     /// Calls a task off; who runs it just now has lost it. Calling it off again changes nothing.
     pub async fn revoke_task(&self, id: Uuid, now: Timestamp) -> Result<Task> {
         self.change_tasks(move |db| {
-            let task = by_id(db, id)?;
+            let task = hold(db, id)?;
             match (task.state, task.kind) {
                 (TaskState::Revoked, _) => return Ok(task),
                 (TaskState::Success, _) => {
@@ -452,7 +461,7 @@ impl Records {
                 _ => {}
             }
             end(db, id, TaskState::Revoked, task.error.as_deref(), now)?;
-            db.prepare_cached("UPDATE tasks SET fence = fence + 1 WHERE id = ?")?.execute([id])?;
+            db.execute("UPDATE tasks SET fence = fence + 1 WHERE id = ?", &values![id])?;
             by_id(db, id)
         })
         .await
@@ -468,9 +477,7 @@ impl Records {
         let mut forgotten = 0;
         loop {
             let some = self
-                .write_tasks(move |db| {
-                    Ok(db.prepare_cached(FORGET)?.execute(params![before.as_microsecond(), FORGOTTEN_AT_ONCE])?)
-                })
+                .write_tasks(move |db| db.execute(FORGET, &values![before.as_microsecond(), FORGOTTEN_AT_ONCE]))
                 .await?;
             forgotten += some;
             if some < FORGOTTEN_AT_ONCE {
@@ -479,25 +486,25 @@ impl Records {
         }
     }
 
-    /// Changes whenever this process recorded a task of this kind, put one in line again or called one off. Another
-    /// process's changes do not show here, nor do tasks that fall due: look now and then.
+    /// Changes whenever this process recorded a task of this kind, put one in line again or called one off; on a shared
+    /// catalog mostly also when another did. Tasks that fall due do not show here: look now and then.
     pub fn task_changes(&self, kind: TaskKind) -> watch::Receiver<u64> {
-        self.task_changes.0[kind.index()].subscribe()
+        self.task_changes.all[kind.index()].subscribe()
     }
 
-    /// A write of which nobody is told.
+    /// A write of which nobody is told, and that may be run again.
     pub(crate) async fn write_tasks<T: Send + 'static>(
         &self,
-        change: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+        change: impl Fn(&Db<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.engine.write(change).await
+        self.engine.write_again(change).await
     }
 
     pub(crate) async fn change_tasks<T: Send + 'static>(
         &self,
-        change: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+        change: impl Fn(&Db<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let outcome = self.write_tasks(change).await;
+        let outcome = self.engine.write(change).await;
         for kind in TaskKind::ALL {
             self.tell_changes_of(kind);
         }
@@ -517,7 +524,7 @@ impl Records {
     }
 
     pub(crate) fn tell_changes_of(&self, kind: TaskKind) {
-        self.task_changes.0[kind.index()].send_modify(|count| *count = count.wrapping_add(1));
+        self.task_changes.tell(kind);
     }
 }
 

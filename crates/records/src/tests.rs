@@ -34,7 +34,10 @@ fn add_much(db: &Connection) -> Result<()> {
 
 impl Catalog {
     fn engine(&self) -> Engine {
-        self.records.engine.clone()
+        match &self.records.engine {
+            crate::engine::Engine::Sqlite(engine) => engine.clone(),
+            crate::engine::Engine::Postgres(_) => panic!("a catalog in a file"),
+        }
     }
 
     /// Hands the writer all of these at once, so that they share a transaction; what each was told.
@@ -64,7 +67,7 @@ impl Catalog {
         for _ in 0..=waiting {
             tokio::task::yield_now().await;
         }
-        assert_eq!(self.records.engine.metrics().write_queue.get(), i64::try_from(waiting).unwrap());
+        assert_eq!(self.engine().metrics().write_queue.get(), i64::try_from(waiting).unwrap());
         go_on.send(()).unwrap();
         first.await.unwrap().unwrap();
         let mut told = Vec::new();
@@ -76,7 +79,7 @@ impl Catalog {
 
     async fn names(&self) -> String {
         let sql = "SELECT coalesce(group_concat(username), '') FROM (SELECT username FROM users ORDER BY id)";
-        self.records.engine.read(move |db| Ok(db.query_row(sql, [], |row| row.get(0))?)).await.unwrap()
+        self.engine().read(move |db| Ok(db.query_row(sql, [], |row| row.get(0))?)).await.unwrap()
     }
 }
 

@@ -1,9 +1,9 @@
 //! Bearer tokens: for the app's backend (`service`) and for programs that act as a user (`user`).
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Row, params};
 use uuid::Uuid;
 
+use crate::db::{Row, values};
 use crate::users::{timestamp, user_from};
 use crate::{Cursor, Error, Page, Records, Result, User};
 
@@ -64,15 +64,15 @@ pub struct NewToken {
 
 const COLUMNS: &str = "id, name, scope, user_id, created_at, expires_at, revoked_at";
 
-fn token_from(row: &Row<'_>) -> rusqlite::Result<Token> {
+fn token_from(row: &Row<'_>) -> Result<Token> {
     Ok(Token {
         id: row.get(0)?,
         name: row.get(1)?,
-        scope: if row.get_ref(2)?.as_str()? == "service" { TokenScope::Service } else { TokenScope::User },
+        scope: if row.get::<&str>(2)? == "service" { TokenScope::Service } else { TokenScope::User },
         user_id: row.get(3)?,
         created_at: timestamp(row.get(4)?),
-        expires_at: row.get::<_, Option<i64>>(5)?.map(timestamp),
-        revoked_at: row.get::<_, Option<i64>>(6)?.map(timestamp),
+        expires_at: row.get::<Option<i64>>(5)?.map(timestamp),
+        revoked_at: row.get::<Option<i64>>(6)?.map(timestamp),
     })
 }
 
@@ -82,15 +82,12 @@ impl Records {
         self.engine
             .write(move |db| {
                 if let Some(user_id) = token.user_id {
-                    let exists: bool = db.query_row("SELECT EXISTS (SELECT 1 FROM users WHERE id = ?)", [user_id], |row| row.get(0))?;
+                    let exists: bool = db.one("SELECT EXISTS (SELECT 1 FROM users WHERE id = ?)", &values![user_id], |row| row.get(0))?;
                     if !exists {
                         return Err(Error::Conflict(format!("there is no user {user_id}")));
                     }
                 }
-                db.prepare_cached(
-                    "INSERT INTO tokens (id, name, scope, user_id, secret_hash, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                )?
-                .execute(params![
+                db.execute("INSERT INTO tokens (id, name, scope, user_id, secret_hash, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)", &values![
                     token.id,
                     token.name,
                     token.scope.as_str(),
@@ -99,7 +96,7 @@ impl Records {
                     now.as_microsecond(),
                     token.expires_at.map(Timestamp::as_microsecond),
                 ])?;
-                Ok(db.query_row(&format!("SELECT {COLUMNS} FROM tokens WHERE id = ?"), [token.id], token_from)?)
+                db.one(&format!("SELECT {COLUMNS} FROM tokens WHERE id = ?"), &values![token.id], token_from)
             })
             .await
     }
@@ -112,22 +109,21 @@ impl Records {
     ) -> Result<Option<(TokenScope, Option<User>)>> {
         self.engine
             .read(move |db| {
-                let mut statement = db.prepare_cached(
+                db.optional(
                     "SELECT users.id, users.username, users.role, users.is_active, users.created_at, tokens.scope
                      FROM tokens LEFT JOIN users ON users.id = tokens.user_id
                      WHERE tokens.secret_hash = ?1 AND tokens.revoked_at IS NULL
                        AND (tokens.expires_at IS NULL OR tokens.expires_at > ?2)
                        AND (tokens.scope = 'service' OR users.is_active = 1)",
-                )?;
-                Ok(statement
-                    .query_row(params![secret_hash, now.as_microsecond()], |row| {
-                        if row.get_ref(5)?.as_str()? == "service" {
+                    &values![secret_hash, now.as_microsecond()],
+                    |row| {
+                        if row.get::<&str>(5)? == "service" {
                             Ok((TokenScope::Service, None))
                         } else {
                             Ok((TokenScope::User, Some(user_from(row)?)))
                         }
-                    })
-                    .optional()?)
+                    },
+                )
             })
             .await
     }
@@ -137,12 +133,9 @@ impl Records {
         let after = after.unwrap_or(Cursor::START);
         self.engine
             .read(move |db| {
-                let mut statement = db.prepare_cached(&format!(
+                let rows = db.all(&format!(
                     "SELECT {COLUMNS} FROM tokens WHERE (created_at, id) < (?, ?) ORDER BY created_at DESC, id DESC LIMIT ?"
-                ))?;
-                let rows = statement
-                    .query_map(params![after.time_us, after.id, limit + 1], token_from)?
-                    .collect::<rusqlite::Result<Vec<_>>>()?;
+                ), &values![after.time_us, after.id, limit + 1], token_from)?;
                 Ok(Page::from_rows(rows, limit, |token| Cursor { time_us: token.created_at.as_microsecond(), id: token.id }))
             })
             .await
@@ -152,9 +145,11 @@ impl Records {
     pub async fn revoke_token(&self, id: Uuid, now: Timestamp) -> Result<Token> {
         self.engine
             .write(move |db| {
-                db.prepare_cached("UPDATE tokens SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?")?
-                    .execute(params![now.as_microsecond(), id])?;
-                Ok(db.query_row(&format!("SELECT {COLUMNS} FROM tokens WHERE id = ?"), [id], token_from)?)
+                db.execute(
+                    "UPDATE tokens SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?",
+                    &values![now.as_microsecond(), id],
+                )?;
+                db.one(&format!("SELECT {COLUMNS} FROM tokens WHERE id = ?"), &values![id], token_from)
             })
             .await
     }

@@ -1,7 +1,7 @@
 //! Users of Filmgate's own sign-in, and their sign-ins.
 
+use crate::db::{Db, Dialect, Row, values};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::error::duplicate_as;
 use crate::{Error, Records, Result};
@@ -64,11 +64,11 @@ pub struct UserChange {
 
 const COLUMNS: &str = "users.id, users.username, users.role, users.is_active, users.created_at";
 
-pub(crate) fn user_from(row: &Row<'_>) -> rusqlite::Result<User> {
+pub(crate) fn user_from(row: &Row<'_>) -> Result<User> {
     Ok(User {
         id: row.get(0)?,
         username: row.get(1)?,
-        role: if row.get_ref(2)?.as_str()? == "admin" { Role::Admin } else { Role::Participant },
+        role: if row.get::<&str>(2)? == "admin" { Role::Admin } else { Role::Participant },
         is_active: row.get(3)?,
         created_at: timestamp(row.get(4)?),
     })
@@ -79,9 +79,16 @@ pub(crate) fn timestamp(us: i64) -> Timestamp {
     Timestamp::from_microsecond(us).unwrap_or_default()
 }
 
-fn user_by_id(db: &Connection, id: i64) -> Result<User> {
-    let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM users WHERE id = ?"))?;
-    Ok(statement.query_row([id], user_from)?)
+/// By name, without regard to the case of ASCII letters: on each engine by the index that its schema has for it.
+fn of_name(db: &Db<'_>) -> &'static str {
+    match db.dialect() {
+        Dialect::Sqlite => "username = ?",
+        Dialect::Postgres => "lower(username) = lower(?::text COLLATE \"C\")",
+    }
+}
+
+fn user_by_id(db: &Db<'_>, id: i64) -> Result<User> {
+    db.one(&format!("SELECT {COLUMNS} FROM users WHERE id = ?"), &values![id], user_from)
 }
 
 impl Records {
@@ -95,13 +102,12 @@ impl Records {
     ) -> Result<User> {
         self.engine
             .write(move |db| {
-                let mut statement = db.prepare_cached(
-                    "INSERT INTO users (username, password_hash, role, created_at) VALUES (?, ?, ?, ?)",
-                )?;
-                statement
-                    .execute(params![username, password_hash, role.as_str(), now.as_microsecond()])
+                let insert = "INSERT INTO users (username, password_hash, role, created_at) VALUES (?, ?, ?, ?)
+                              RETURNING id";
+                let id = db
+                    .scalar(insert, &values![username, password_hash, role.as_str(), now.as_microsecond()])
                     .map_err(|error| duplicate_as(error, || format!("the username '{username}' is taken")))?;
-                user_by_id(db, db.last_insert_rowid())
+                user_by_id(db, id)
             })
             .await
     }
@@ -115,9 +121,11 @@ impl Records {
     pub async fn user_by_name(&self, username: String) -> Result<Option<(User, String)>> {
         self.engine
             .read(move |db| {
-                let mut statement =
-                    db.prepare_cached(&format!("SELECT {COLUMNS}, users.password_hash FROM users WHERE username = ?"))?;
-                Ok(statement.query_row([username], |row| Ok((user_from(row)?, row.get(5)?))).optional()?)
+                db.optional(
+                    &format!("SELECT {COLUMNS}, users.password_hash FROM users WHERE {}", of_name(db)),
+                    &values![username],
+                    |row| Ok((user_from(row)?, row.get(5)?)),
+                )
             })
             .await
     }
@@ -126,10 +134,11 @@ impl Records {
     pub async fn users(&self, after: i64, limit: usize) -> Result<(Vec<User>, Option<i64>)> {
         self.engine
             .read(move |db| {
-                let mut statement =
-                    db.prepare_cached(&format!("SELECT {COLUMNS} FROM users WHERE id > ? ORDER BY id LIMIT ?"))?;
-                let mut users =
-                    statement.query_map(params![after, limit + 1], user_from)?.collect::<rusqlite::Result<Vec<_>>>()?;
+                let mut users = db.all(
+                    &format!("SELECT {COLUMNS} FROM users WHERE id > ? ORDER BY id LIMIT ?"),
+                    &values![after, limit + 1],
+                    user_from,
+                )?;
                 let more = users.len() > limit;
                 users.truncate(limit);
                 let next = if more { users.last().map(|user| user.id) } else { None };
@@ -144,17 +153,16 @@ impl Records {
             .write(move |db| {
                 let ends_sign_ins =
                     change.password_hash.is_some() || change.role.is_some() || change.is_active == Some(false);
-                let changed = db
-                    .prepare_cached(
-                        "UPDATE users SET password_hash = coalesce(?2, password_hash), role = coalesce(?3, role),
+                let changed = db.execute(
+                    "UPDATE users SET password_hash = coalesce(?2, password_hash), role = coalesce(?3, role),
                          is_active = coalesce(?4, is_active) WHERE id = ?1",
-                    )?
-                    .execute(params![id, change.password_hash, change.role.map(Role::as_str), change.is_active])?;
+                    &values![id, change.password_hash, change.role.map(Role::as_str), change.is_active],
+                )?;
                 if changed == 0 {
                     return Err(Error::NotFound);
                 }
                 if ends_sign_ins {
-                    db.prepare_cached("DELETE FROM sign_ins WHERE user_id = ?")?.execute([id])?;
+                    db.execute("DELETE FROM sign_ins WHERE user_id = ?", &values![id])?;
                 }
                 user_by_id(db, id)
             })
@@ -171,15 +179,10 @@ impl Records {
     ) -> Result<()> {
         self.engine
             .write(move |db| {
-                db.prepare_cached(
+                db.execute(
                     "INSERT INTO sign_ins (secret_hash, user_id, created_at, expires_at) VALUES (?, ?, ?, ?)",
-                )?
-                .execute(params![
-                    secret_hash,
-                    user_id,
-                    now.as_microsecond(),
-                    expires_at.as_microsecond()
-                ])?;
+                    &values![secret_hash, user_id, now.as_microsecond(), expires_at.as_microsecond()],
+                )?;
                 Ok(())
             })
             .await
@@ -189,15 +192,14 @@ impl Records {
     pub async fn signed_in(&self, secret_hash: [u8; 32], now: Timestamp) -> Result<Option<(User, Timestamp)>> {
         self.engine
             .read(move |db| {
-                let mut statement = db.prepare_cached(&format!(
-                    "SELECT {COLUMNS}, sign_ins.expires_at FROM sign_ins JOIN users ON users.id = sign_ins.user_id
+                db.optional(
+                    &format!(
+                        "SELECT {COLUMNS}, sign_ins.expires_at FROM sign_ins JOIN users ON users.id = sign_ins.user_id
                      WHERE sign_ins.secret_hash = ? AND sign_ins.expires_at > ? AND users.is_active = 1"
-                ))?;
-                Ok(statement
-                    .query_row(params![secret_hash, now.as_microsecond()], |row| {
-                        Ok((user_from(row)?, timestamp(row.get(5)?)))
-                    })
-                    .optional()?)
+                    ),
+                    &values![secret_hash, now.as_microsecond()],
+                    |row| Ok((user_from(row)?, timestamp(row.get(5)?))),
+                )
             })
             .await
     }
@@ -206,7 +208,7 @@ impl Records {
     pub async fn end_sign_in(&self, secret_hash: [u8; 32]) -> Result<()> {
         self.engine
             .write(move |db| {
-                db.prepare_cached("DELETE FROM sign_ins WHERE secret_hash = ?")?.execute(params![secret_hash])?;
+                db.execute("DELETE FROM sign_ins WHERE secret_hash = ?", &values![secret_hash])?;
                 Ok(())
             })
             .await
@@ -217,7 +219,7 @@ impl Records {
         self.engine
             .write(move |db| {
                 user_by_id(db, user_id)?;
-                Ok(db.prepare_cached("DELETE FROM sign_ins WHERE user_id = ?")?.execute([user_id])?)
+                db.execute("DELETE FROM sign_ins WHERE user_id = ?", &values![user_id])
             })
             .await
     }
@@ -225,9 +227,7 @@ impl Records {
     /// Forgets sign-ins that expired before `now`.
     pub async fn forget_expired_sign_ins(&self, now: Timestamp) -> Result<usize> {
         self.engine
-            .write(move |db| {
-                Ok(db.prepare_cached("DELETE FROM sign_ins WHERE expires_at <= ?")?.execute([now.as_microsecond()])?)
-            })
+            .write(move |db| db.execute("DELETE FROM sign_ins WHERE expires_at <= ?", &values![now.as_microsecond()]))
             .await
     }
 }

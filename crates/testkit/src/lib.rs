@@ -22,6 +22,7 @@ pub mod connection;
 pub mod demo;
 pub mod form;
 pub mod http;
+pub mod matrix;
 pub mod photo;
 pub mod process;
 pub mod random;

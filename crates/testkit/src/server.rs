@@ -20,6 +20,7 @@ use rustix::process::Signal;
 
 use crate::api::Api;
 use crate::demo::{Demo, Person};
+use crate::matrix;
 use crate::process;
 use crate::rig::cleanup;
 use crate::worker::Worker;
@@ -37,20 +38,51 @@ impl Fsck {
     }
 }
 
+/// The folder of a server whose test named none, and what the engines hold for it.
+#[derive(Debug)]
+struct Home(cleanup::Folder);
+
+impl Home {
+    fn data(&self) -> PathBuf {
+        self.0.path().join("data")
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        matrix::forget(&self.data());
+    }
+}
+
 /// How a server is to be started.
 #[derive(Clone, Debug)]
 pub struct ServerBuilder {
     binary: PathBuf,
     data: Option<PathBuf>,
     log: Option<PathBuf>,
-    owned: Option<Arc<cleanup::Folder>>,
+    owned: Option<Arc<Home>>,
     args: Vec<OsString>,
     envs: Vec<(String, String)>,
     wrapper: Vec<OsString>,
+    listen: String,
     start_limit: Duration,
 }
 
 impl ServerBuilder {
+    /// Another binary on the same folder with the same settings, as at an upgrade.
+    #[must_use]
+    pub fn binary(mut self, file: &Path) -> Self {
+        file.clone_into(&mut self.binary);
+        self
+    }
+
+    /// Where it listens; without this, on a free port of this machine alone.
+    #[must_use]
+    pub fn listen(mut self, address: &str) -> Self {
+        address.clone_into(&mut self.listen);
+        self
+    }
+
     /// The folder it keeps everything in; without this, one that is removed with the last handle.
     #[must_use]
     pub fn data(mut self, folder: &Path) -> Self {
@@ -109,9 +141,9 @@ impl ServerBuilder {
     pub fn start(mut self) -> Result<Server> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         if self.owned.is_none() && (self.data.is_none() || self.log.is_none()) {
-            self.owned = Some(Arc::new(cleanup::Folder::new()?));
+            self.owned = Some(Arc::new(Home(cleanup::Folder::new()?)));
         }
-        let home = self.owned.as_ref().map(|dir| dir.path().to_owned()).unwrap_or_default();
+        let home = self.owned.as_ref().map(|home| home.0.path().to_owned()).unwrap_or_default();
         let data = self.data.get_or_insert_with(|| home.join("data")).clone();
         let log = self
             .log
@@ -121,8 +153,9 @@ impl ServerBuilder {
         let mut words = self.wrapper.clone();
         words.push(self.binary.clone().into());
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).args(["demo", "--listen", "127.0.0.1:0", "--json", "--data"]).arg(&data);
-        command.args(&self.args).envs(self.envs.iter().map(|(name, value)| (name, value)));
+        command.args(&words[1..]).args(["demo", "--listen", &self.listen, "--json", "--data"]).arg(&data);
+        // What the test itself sets comes last, and so counts.
+        command.args(&self.args).envs(matrix::envs(&data)?).envs(self.envs.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         command.stderr(File::options().create(true).append(true).open(&log).context("opening the server's log")?);
 
@@ -197,6 +230,7 @@ impl Server {
             args: Vec::new(),
             envs: Vec::new(),
             wrapper: Vec::new(),
+            listen: "127.0.0.1:0".to_owned(),
             start_limit: Duration::from_secs(30),
         }
     }
@@ -340,7 +374,12 @@ impl Drop for Server {
 /// Runs `filmgate fsck` on a folder.
 pub fn fsck(binary: &Path, data: &Path, envs: &[(String, String)], deep: bool) -> Result<Fsck> {
     let mut command = Command::new(binary);
-    command.arg("fsck").arg("--data").arg(data).envs(envs.iter().map(|(name, value)| (name, value)));
+    command
+        .arg("fsck")
+        .arg("--data")
+        .arg(data)
+        .envs(matrix::envs(data)?)
+        .envs(envs.iter().map(|(name, value)| (name, value)));
     if deep {
         command.arg("--deep");
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
+use crate::matrix;
 use crate::process;
 use crate::rig::cleanup;
 
@@ -27,7 +28,12 @@ impl Worker {
     /// Starts one on a folder, and returns once it works. Its log is made anew.
     pub fn start(binary: &Path, data: &Path, envs: &[(String, String)], log: &Path) -> Result<Self> {
         let mut command = Command::new(binary);
-        command.arg("worker").arg("--data").arg(data).envs(envs.iter().map(|(name, value)| (name, value)));
+        command
+            .arg("worker")
+            .arg("--data")
+            .arg(data)
+            .envs(matrix::envs(data)?)
+            .envs(envs.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(File::create(log).context("opening the worker's log")?);
         let (child, undo) = cleanup::guarded(|| {

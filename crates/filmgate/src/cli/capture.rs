@@ -37,7 +37,7 @@ pub(super) enum CaptureCommand {
 }
 
 pub(super) async fn run(command: CaptureCommand, common: &Common) -> anyhow::Result<()> {
-    let app = common.open()?;
+    let app = common.open().await?;
     match command {
         CaptureCommand::List { session, quarantined, limit } => {
             let filter = records::CaptureFilter {

@@ -52,8 +52,8 @@ pub(super) async fn run(args: DoctorArgs, common: &Common) -> anyhow::Result<Exi
     findings.extend(reachability(&config));
     if config.data_dir.exists() {
         findings.push(filesystem(&config));
-        if config.catalog_path().exists() {
-            let app = App::open(config)?;
+        if config.catalog_server().is_some() || config.catalog_path().exists() {
+            let app = App::open(config).await?;
             findings.extend(disk(&app).await);
             findings.push(decoding(&app).await);
             findings.extend(tasks(&app).await?);

@@ -24,8 +24,9 @@ pub(super) struct FsckArgs {
 }
 
 pub(super) async fn run(args: FsckArgs, common: &Common) -> anyhow::Result<ExitCode> {
-    let app = common.open()?;
-    let server_runs = FolderLock::is_held(&app.config.data_dir);
+    let app = common.open().await?;
+    // On a shared catalog some node may run anywhere.
+    let server_runs = app.records.is_shared() || FolderLock::is_held(&app.config.data_dir);
     let options = FsckOptions {
         deep: args.deep,
         repair: args.repair,
@@ -63,7 +64,7 @@ fn words(report: &FsckReport, repair: bool, server_runs: bool) -> String {
     )];
     if server_runs {
         lines.push(
-            "a server runs on this folder: files younger than 15 minutes without a capture were not judged".to_owned(),
+            "a server may be at work: files younger than 15 minutes without a capture were not judged".to_owned(),
         );
     }
     let lists: [(&str, Vec<String>); 8] = [

@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod filesystem;
 mod fsck;
+mod health;
 mod output;
 mod plan;
 mod serve;
@@ -92,6 +93,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Work out what a load needs: nodes, cores, rows, bytes, requests, money; exit status 1 where it is not carried
     Plan(Box<plan::PlanArgs>),
+    /// Ask the running server whether it lives; exit status 0 where it does, 1 where it says no, 2 where it is silent
+    Health(health::HealthArgs),
     /// The configuration: check it, show it, write an example
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -115,16 +118,15 @@ impl Common {
     }
 
     /// The rooms over an existing data folder, for a command beside the server.
-    fn open(&self) -> anyhow::Result<App> {
+    async fn open(&self) -> anyhow::Result<App> {
         let config = self.load(Vec::new())?;
-        let catalog = config.catalog_path();
         // A command must not make an empty folder because of a mistyped path.
         anyhow::ensure!(
-            catalog.exists(),
+            config.catalog_server().is_some() || config.catalog_path().exists(),
             "there is no Filmgate data in {}: name the folder with --data, or start a server on it first",
             config.data_dir.display()
         );
-        App::open(config)
+        App::open(config).await
     }
 }
 
@@ -157,6 +159,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Fsck(args) => on_runtime(fsck::run(args, &common)),
         Command::Doctor(args) => on_runtime(doctor::run(args, &common)),
         Command::Plan(args) => plan::run(&args, &common),
+        Command::Health(args) => health::run(&args, &common),
         Command::Config(command) => config::run(command, &common),
     }
 }

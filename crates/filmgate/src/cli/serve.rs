@@ -43,7 +43,8 @@ where
     let passed = listen::systemd::sockets().context("cannot take the sockets that systemd passed")?;
     let lock = FolderLock::take(&config.data_dir)?;
     // Disk work and reads of the catalog share the runtime's blocking threads: never fewer than both may use.
-    let blocking = config.ingest.disk_workers + config.records.read_connections + 64;
+    let blocking =
+        config.ingest.disk_workers + config.records.read_connections.max(config.records.connections_max) + 64;
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.enable_all().max_blocking_threads(blocking.max(512)).build()?;
     let outcome = runtime.block_on(serve(config, passed, announce));
@@ -56,8 +57,8 @@ async fn serve<F>(config: Config, passed: Vec<std::net::TcpListener>, announce: 
 where
     F: AsyncFnOnce(&App, &str) -> anyhow::Result<()>,
 {
-    let mut stage = listen::signals()?;
-    let app = App::open(config)?;
+    let mut stage = listen::signals(config.server.drain_delay())?;
+    let app = App::open(config).await?;
     let tasks = Arc::new(Tasks::new(app.clone())?);
     let jobs = work::open(&app, Role::Serve).await?;
     // Before recovery: what the last run's workers published and did not record would look as if it were being made.
@@ -95,9 +96,12 @@ where
     let leaving = tokio::spawn({
         let (app, mut stage, stop_tasks) = (app.clone(), stage.clone(), stop_tasks.clone());
         async move {
-            // Readiness must say so while connections still drain.
+            // Readiness must say so while connections are still taken, or still drain.
+            if stage.wait_for(|stage| *stage >= Stage::Leaving).await.is_err() {
+                return;
+            }
+            app.begin_draining();
             if stage.wait_for(|stage| *stage >= Stage::Draining).await.is_ok() {
-                app.begin_draining();
                 // Both drain at once; tasks of uploads that still come in are in line for the next start.
                 stop_tasks.send_replace(true);
                 listen::systemd::stopping();
@@ -138,14 +142,14 @@ where
     Ok(ExitCode::SUCCESS)
 }
 
-fn address(config: &Config) -> anyhow::Result<SocketAddr> {
+pub(super) fn address(config: &Config) -> anyhow::Result<SocketAddr> {
     let listen = &config.server.listen;
     let mut addresses = listen.to_socket_addrs().with_context(|| format!("cannot resolve server.listen '{listen}'"))?;
     addresses.next().with_context(|| format!("server.listen '{listen}' names no address"))
 }
 
 /// An address that a browser on this machine can open.
-fn reachable(local: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(local: SocketAddr) -> SocketAddr {
     match local {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => SocketAddr::from(([127, 0, 0, 1], v4.port())),
         SocketAddr::V6(v6) if v6.ip().is_unspecified() => SocketAddr::from(([127, 0, 0, 1], v6.port())),

@@ -58,7 +58,7 @@ pub(super) enum SessionCommand {
 }
 
 pub(super) async fn run(command: SessionCommand, common: &Common) -> anyhow::Result<()> {
-    let app = common.open()?;
+    let app = common.open().await?;
     let session = match command {
         SessionCommand::Create { user, id, settings, no_settings } => {
             let user_id = user::find(&app, &user).await?.id;

@@ -100,7 +100,7 @@ impl Members {
 }
 
 pub(super) async fn run(command: SettingsCommand, common: &Common) -> anyhow::Result<()> {
-    let app = common.open()?;
+    let app = common.open().await?;
     let (id, change) = match command {
         SettingsCommand::Create { name, members } => {
             let mut members = members;

@@ -87,7 +87,7 @@ fn state(word: &str) -> Result<TaskState, String> {
 }
 
 pub(super) async fn run(command: TaskCommand, common: &Common) -> anyhow::Result<()> {
-    let app = common.open()?;
+    let app = common.open().await?;
     match command {
         TaskCommand::List { state, which, limit } => list(&app, common, which.filter(state), limit).await,
         TaskCommand::Show { id } => {

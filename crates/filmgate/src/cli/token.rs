@@ -41,7 +41,7 @@ struct Created {
 }
 
 pub(super) async fn run(command: TokenCommand, common: &Common) -> anyhow::Result<()> {
-    let app = common.open()?;
+    let app = common.open().await?;
     match command {
         TokenCommand::Create { name, user, expires_at } => {
             let user_id = match user {

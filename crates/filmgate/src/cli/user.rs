@@ -68,7 +68,7 @@ impl Password {
 }
 
 pub(super) async fn run(command: UserCommand, common: &Common) -> anyhow::Result<()> {
-    let app = common.open()?;
+    let app = common.open().await?;
     match command {
         UserCommand::Add { username, role, password } => {
             let password =

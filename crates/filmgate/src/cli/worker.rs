@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
@@ -11,6 +12,7 @@ use tokio::sync::watch;
 use super::Common;
 use super::filesystem::Filesystem;
 use crate::app::App;
+use crate::config::Config;
 use crate::listen::{self, Stage};
 use crate::work::{self, Role, Tasks};
 
@@ -25,24 +27,26 @@ pub(super) fn run(args: &WorkerArgs, common: &Common) -> anyhow::Result<ExitCode
     let flags = args.workers.iter().map(|workers| ("processing.workers", workers.to_string())).collect();
     let config = common.load(flags)?;
     anyhow::ensure!(config.processing.workers > 0, "processing.workers is 0: give this worker some with --workers 2");
-    let catalog = config.catalog_path();
-    anyhow::ensure!(
-        catalog.exists(),
-        "there is no catalog {}: a worker runs the tasks of a server, on the server's machine and with its folder. \
-         Start `filmgate serve` first, or name its folder with --data. (A catalog and a store that several machines \
-         share are not in this version yet.)",
-        catalog.display()
-    );
-    for path in [catalog.as_path(), config.blobs_path().as_path()] {
-        refuse_network_filesystem(path)?;
+    if config.catalog_server().is_none() {
+        let catalog = config.catalog_path();
+        anyhow::ensure!(
+            catalog.exists(),
+            "there is no catalog {}: a worker runs the tasks of a server, on the server's machine and with its folder. \
+             Start `filmgate serve` first, or name its folder with --data. A worker on another machine needs a catalog \
+             on PostgreSQL and photos on S3",
+            catalog.display()
+        );
+        refuse_network_filesystem(&catalog)?;
+        refuse_network_filesystem(&config.blobs_path())?;
     }
     super::serve::start_logging(&config)?;
     super::serve::raise_descriptor_limit();
-    super::on_runtime(work(App::open(config)?))
+    super::on_runtime(work(config))
 }
 
-async fn work(app: App) -> anyhow::Result<ExitCode> {
-    let mut stage = listen::signals()?;
+async fn work(config: Config) -> anyhow::Result<ExitCode> {
+    let app = App::open(config).await?;
+    let mut stage = listen::signals(Duration::ZERO)?;
     let tasks = Arc::new(Tasks::new(app.clone())?);
     let jobs = work::open(&app, Role::Worker).await?;
     let (stop, stopped) = watch::channel(false);
@@ -69,7 +73,7 @@ fn refuse_network_filesystem(path: &Path) -> anyhow::Result<()> {
     if let Filesystem::Network(name) = found {
         anyhow::bail!(
             "{} lies on a network filesystem ({name}): an embedded catalog works on one machine alone. Run the worker \
-             on the server's machine. (A catalog that several machines share is not in this version yet.)",
+             on the server's machine, or put the catalog on PostgreSQL",
             path.display()
         );
     }

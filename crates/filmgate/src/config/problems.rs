@@ -177,6 +177,13 @@ impl Mistake {
         Self { value: None, what: what.into(), hint: None, item: None }
     }
 
+    /// Says the same without the value, which is a secret, or what to write instead of it.
+    pub(super) fn unquoted(self) -> Self {
+        let hint = self.hint.filter(|hint| matches!(hint, Hint::Words(_)));
+        let what = if self.value.is_some() { format!("what it says {}", self.what) } else { self.what };
+        Self { value: None, what, hint, ..self }
+    }
+
     /// The value to write instead.
     pub(super) fn instead(self, text: impl Into<String>) -> Self {
         Self { hint: Some(Hint::Value(text.into())), ..self }

@@ -6,12 +6,25 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use records::PostgresOptions;
+
 use super::settings::{Config, Server};
 
 impl Config {
-    /// `sqlite:PATH` of the catalog, also where nothing is set.
-    pub fn records_url(&self) -> String {
-        format!("sqlite:{}", self.catalog_path().display())
+    /// How to reach the catalog's PostgreSQL server, where it is on one.
+    pub fn catalog_server(&self) -> Option<PostgresOptions> {
+        let records = &self.records;
+        PostgresOptions::is_url(records.url.expose()).then(|| PostgresOptions {
+            url: records.url.expose().to_owned(),
+            tls_ca_pem: None,
+            connections_max: records.connections_max,
+            unavailable_after: records.unavailable_after(),
+        })
+    }
+
+    /// Where the catalog is, for people: a file, or a server without its password.
+    pub fn catalog_place(&self) -> String {
+        self.catalog_server().map_or_else(|| self.catalog_path().display().to_string(), |server| server.place())
     }
 
     /// `file:PATH` of the photos, also where nothing is set.
@@ -19,9 +32,9 @@ impl Config {
         format!("file:{}", self.blobs_path().display())
     }
 
-    /// The catalog's file.
+    /// The catalog's file, where it is in one.
     pub fn catalog_path(&self) -> PathBuf {
-        path_of(&self.records.url).unwrap_or_else(|| self.data_dir.join("catalog.sqlite"))
+        path_of(self.records.url.expose()).unwrap_or_else(|| self.data_dir.join("catalog.sqlite"))
     }
 
     /// The folder of the photos.

@@ -44,11 +44,17 @@ pub(super) const ORIGINS: Rule<Vec<String>> = Rule {
     check: |list| all(list, origin).map(|_| ()),
 };
 
-pub(super) const RECORDS_URL: Rule<String> = Rule {
-    allowed: "\"sqlite:PATH\"; or empty for catalog.sqlite in the data folder",
-    check: |text| {
-        let later = ["postgres", "postgresql"];
-        store(text, "sqlite", &later).map_err(|mistake| vec![mistake])
+pub(super) const RECORDS_URL: Rule<Secret> = Rule {
+    allowed: "\"sqlite:PATH\", or \"postgres://USER:PASSWORD@HOST:5432/DATABASE\"; or empty for catalog.sqlite in the data folder",
+    check: |secret| {
+        let text = secret.expose();
+        let checked = if records::PostgresOptions::is_url(text) {
+            // What it says of a part names no value.
+            records::PostgresOptions::check_url(text).map_err(Mistake::plain)
+        } else {
+            store(text, "sqlite", &[]).map_err(Mistake::unquoted)
+        };
+        checked.map_err(|mistake| vec![mistake])
     },
 };
 

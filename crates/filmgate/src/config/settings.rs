@@ -123,6 +123,10 @@ settings! {
         linger_bytes_max: u64 = 33_554_432, in 0..=1_099_511_627_776;
         /// How long a refused body is still read, in milliseconds.
         linger_timeout_ms: u64 = 30_000, in 1..=600_000, as linger_timeout in milliseconds;
+        /// How long everything is still served after the signal to stop while /readyz already says no,
+        /// in milliseconds: a load balancer that asks it then takes this server out, and nobody meets
+        /// a closed door. 0: not at all.
+        drain_delay_ms: u64 = 0, in 0..=3_600_000, as drain_delay in milliseconds;
         /// How long uploads under way may go on after the signal to stop, in milliseconds.
         /// 0: they are cut at once.
         drain_deadline_ms: u64 = 30_000, in 0..=3_600_000, as drain_deadline in milliseconds;
@@ -186,12 +190,22 @@ settings! {
 
     /// The catalog: sessions, photos, users and tasks.
     [records] Records {
-        /// Where it is: "sqlite:PATH". Empty: catalog.sqlite in the data folder.
-        /// (PostgreSQL is not in this version yet.)
-        url: String = "", must rules::RECORDS_URL;
-        /// Connections for reading. Writing has one of its own.
+        /// Where it is: "sqlite:PATH" for one server, or `postgres://user:password@host:5432/database`
+        /// (PostgreSQL 15 or later) for several that share it. Add `?sslmode=require` for TLS.
+        /// Empty: catalog.sqlite in the data folder.
+        url: Secret = "", must rules::RECORDS_URL;
+        /// SQLite: connections for reading. Writing has one of its own.
         read_connections: usize = 4, in 1..=256;
-        /// Requests that share one transaction, and with it one sync of the disk, when many wait.
+        /// PostgreSQL: connections at once, of this server. All of them together stay below the
+        /// max_connections of PostgreSQL.
+        connections_max: usize = 16, in 1..=1_000;
+        /// PostgreSQL: how long a request waits for a database that is away, in milliseconds; then
+        /// 503 with Retry-After.
+        unavailable_after_ms: u64 = 5_000, in 100..=600_000, as unavailable_after in milliseconds;
+        /// PostgreSQL with sslmode=require: certificate authorities to trust, a PEM file. Empty: those
+        /// of the system.
+        tls_ca_file: PathBuf = "";
+        /// SQLite: requests that share one transaction, and with it one sync of the disk, when many wait.
         commit_batch_max: usize = 256, in 1..=10_000;
     }
 
@@ -238,6 +252,7 @@ settings! {
     [jobs] Jobs {
         /// Redis as a transport for tasks, as in `redis://:password@127.0.0.1:6379/0`.
         /// Empty: the catalog itself. Whatever Redis loses is still in the catalog.
+        /// Several nodes also count guesses at passwords there, together: see [identity].
         redis_url: Secret = "", must rules::REDIS_URL;
         /// What Filmgate's keys in Redis begin with.
         redis_key_prefix: String = "filmgate", must rules::KEY_PREFIX;
@@ -300,9 +315,10 @@ settings! {
         sign_in_hours: u64 = 12, in 1..=87_600, as sign_in_lifetime in hours;
         /// Shortest password, in bytes.
         password_bytes_min: usize = 10, in 8..=1_024;
-        /// Guesses at one user's password from one address, per minute; then 429.
+        /// Guesses at one user's password from one address, per minute; then 429. Counted by all nodes
+        /// together in jobs.redis_url; without one, or while it is away, by each node for itself.
         sign_ins_per_minute_per_user: u32 = 10, in 1..=1_000_000;
-        /// Guesses from one address at any user's password, per minute; then 429.
+        /// Guesses from one address at any user's password, per minute; then 429. Counted likewise.
         sign_ins_per_minute_per_address: u32 = 60, in 1..=1_000_000;
         /// Passwords checked at once. Each takes 19 MiB and some 20 ms of a processor.
         password_hashing_parallel: usize = 2, in 1..=256;

@@ -12,7 +12,7 @@
 //!   sending is then read and thrown away for a bounded while, because closing over unread bytes
 //!   makes the kernel reset the connection and the browser shows "network error" instead of a 413.
 //! - One connection too many gets a 503 and not silence. Running out of descriptors is waited out.
-//! - Shutdown has two stages: [`Stage::Draining`] ends idle connections and lets work finish,
+//! - Shutdown has two stages, and an announcement of them, [`Stage::Leaving`]: [`Stage::Draining`] ends idle connections and lets work finish,
 //!   [`Stage::Cut`] or the deadline ends the rest. [`serve`] reports how many were cut.
 //! - Every request carries its [`Peer`] in the extensions, has one well-formed host, and a path
 //!   without NUL that decodes to UTF-8.

@@ -50,7 +50,7 @@ pub async fn readyz(State(app): State<App>) -> Response {
 async fn problems(app: &App) -> Vec<String> {
     let mut problems = Vec::new();
     if app.is_draining() {
-        problems.push("the server is shutting down".to_owned());
+        problems.push("draining: the server is about to stop".to_owned());
     }
     if app.records.is_stopped() || app.blobs.is_stopped() {
         problems.push("a write to disk failed; nothing is stored until restart".to_owned());
@@ -71,7 +71,11 @@ async fn problems(app: &App) -> Vec<String> {
         problems.push("as many uploads are under way as are taken (ingest.uploads_in_flight_max)".to_owned());
     }
     if app.records.held_up() > HELD_UP_MAX {
-        problems.push("another program holds the catalog: stop it, or end its transaction".to_owned());
+        problems.push(if app.records.is_shared() {
+            "the catalog's PostgreSQL server cannot be reached".to_owned()
+        } else {
+            "another program holds the catalog: stop it, or end its transaction".to_owned()
+        });
     }
     if let Err(error) = app.records.ping().await {
         problems.push(format!("the catalog does not answer: {error}"));

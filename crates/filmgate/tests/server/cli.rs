@@ -5,6 +5,7 @@ mod config;
 mod doctor;
 mod folder;
 mod fsck;
+mod health;
 mod plan;
 
 use std::collections::BTreeSet;

@@ -45,7 +45,7 @@ pub fn holds_within(limit: Duration, mut question: impl FnMut() -> bool) -> bool
     }
 }
 
-/// Every file of the photo store: stored, staged, or set aside.
+/// Every file of the photo store: stored, staged, or set aside; in a bucket, every object too.
 pub fn files_of_store(server: &Server) -> Vec<PathBuf> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -57,6 +57,7 @@ pub fn files_of_store(server: &Server) -> Vec<PathBuf> {
     }
     let mut found = Vec::new();
     walk(&server.data().join("blobs"), &mut found);
+    found.extend(testkit::matrix::objects(server.data()).unwrap());
     found
 }
 

@@ -204,7 +204,9 @@ mod tests {
             panic!("a decode");
         };
         assert!((ends_at - 10.0).abs() < 1e-12);
-        assert!(matches!(cores.offer(4.0, ticket(1), 2.0), Some(Begun::Upload { ends_at, .. }) if ends_at == 6.0));
+        assert!(
+            matches!(cores.offer(4.0, ticket(1), 2.0), Some(Begun::Upload { ends_at, .. }) if (ends_at - 6.0).abs() < 1e-12)
+        );
         assert!(cores.decoded(10.0, id).is_none(), "it was cut off");
         assert!(!cores.takes_decode());
         assert!(matches!(cores.done(10.0, ticket(1)), (true, None)));

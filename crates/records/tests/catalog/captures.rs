@@ -7,7 +7,7 @@ use crate::support::{capture, catalog};
 
 #[tokio::test]
 async fn a_capture_is_linked_once_and_only_of_its_own_session() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let (mine, other) = (catalog.new_session(1).await.id, catalog.new_session(1).await.id);
     let captures = [capture(1), capture(2), capture(3)];
     let ids: Vec<Uuid> = captures.iter().map(|capture| capture.id).collect();

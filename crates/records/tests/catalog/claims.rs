@@ -18,7 +18,7 @@ fn ids(claims: &[Claim]) -> Vec<Uuid> {
 
 #[tokio::test]
 async fn a_task_has_one_holder_who_counts_as_an_attempt() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let id = catalog.upload(1, 1, 1).await[0];
     let claims = catalog.claim(PROCESS, 10, at(10)).await;
     assert_eq!(ids(&claims), [id]);
@@ -38,7 +38,7 @@ async fn a_task_has_one_holder_who_counts_as_an_attempt() {
 
 #[tokio::test]
 async fn by_id_only_what_is_in_line_of_that_kind_is_claimed() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let tasks = catalog.upload(1, 3, 1).await;
     assert!(catalog.claim_these(terms(TaskKind::Sweep), tasks.clone(), at(10)).await.unwrap().is_empty());
     let wanted = vec![tasks[2], Uuid::now_v7(), tasks[2], tasks[0]];
@@ -49,7 +49,7 @@ async fn by_id_only_what_is_in_line_of_that_kind_is_claimed() {
 
 #[tokio::test]
 async fn a_failed_run_waits_and_keeps_its_error() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let id = catalog.upload(1, 1, 1).await[0];
     let claim = catalog.claim(PROCESS, 1, at(10)).await.remove(0);
     assert_eq!(catalog.finish(&claim, retry(30), at(11)).await, Finished::Done);
@@ -64,7 +64,7 @@ async fn a_failed_run_waits_and_keeps_its_error() {
 
 #[tokio::test]
 async fn what_is_handed_back_or_postponed_was_no_attempt() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let id = catalog.upload(1, 1, 1).await[0];
     let claim = catalog.claim(PROCESS, 1, at(10)).await.remove(0);
     assert_eq!(catalog.finish(&claim, Ending::HandBack, at(11)).await, Finished::Done);
@@ -89,7 +89,7 @@ async fn what_is_handed_back_or_postponed_was_no_attempt() {
 
 #[tokio::test]
 async fn who_lost_the_lease_has_lost_the_task() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let id = catalog.upload(1, 1, 1).await[0];
     let zombie = catalog.claim(PROCESS, 1, at(0)).await.remove(0);
     assert!(catalog.claim(PROCESS, 1, at(LEASE_SECONDS - 1)).await.is_empty());
@@ -116,7 +116,7 @@ async fn who_lost_the_lease_has_lost_the_task() {
 
 #[tokio::test]
 async fn a_task_that_kills_its_workers_is_a_dead_letter() {
-    let catalog = catalog_heard_by(&["one"]);
+    let catalog = catalog_heard_by(&["one"]).await;
     let id = catalog.upload(1, 1, 1).await[0];
     let mut now = 10;
     for attempt in 1..=3 {
@@ -130,12 +130,12 @@ async fn a_task_that_kills_its_workers_is_a_dead_letter() {
     assert_eq!(task.error.as_deref(), Some("its worker was lost in the last of 3 attempts"));
     let capture = catalog.capture(task.capture_id.unwrap()).await.unwrap().unwrap();
     assert_eq!((capture.processing.failure, capture.processing.quarantined_at), (task.error, Some(at(now))));
-    assert_eq!(catalog.count("SELECT count(*) FROM tasks WHERE payload LIKE '%capture.failed%'"), 1);
+    assert_eq!(catalog.count("SELECT count(*) FROM tasks WHERE payload LIKE '%capture.failed%'").await, 1);
 }
 
 #[tokio::test]
 async fn what_the_dead_held_is_taken_back_at_once() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let tasks = catalog.upload(1, 3, 1).await;
     for (worker, count) in [("serve/a", 2), ("worker/b", 1)] {
         let claims = catalog
@@ -160,7 +160,7 @@ async fn what_the_dead_held_is_taken_back_at_once() {
 
 /// One is running, one waits to be tried again; then the clock says something else altogether.
 async fn check_jump(years: i64) {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let tasks = catalog.upload(1, 2, 1).await;
     let claims = catalog.claim(PROCESS, 2, at(10)).await;
     catalog.finish(&claims[1], retry(40), at(11)).await;
@@ -187,7 +187,7 @@ async fn a_clock_that_jumps_takes_nothing_from_the_living_and_keeps_nothing_wait
 
 #[tokio::test]
 async fn a_clock_set_back_keeps_no_dead_workers_lease_for_years() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let id = catalog.upload(1, 1, 1).await[0];
     catalog.claim(PROCESS, 1, at(400_000_000)).await;
     assert_eq!(ids(&catalog.claim(PROCESS, 1, at(10)).await), [id]);
@@ -200,7 +200,7 @@ async fn a_clock_set_back_keeps_no_dead_workers_lease_for_years() {
 
 #[tokio::test]
 async fn nothing_waits_longer_than_a_day() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let id = catalog.upload(1, 1, 1).await[0];
     let claim = catalog.claim(PROCESS, 1, at(0)).await.remove(0);
     catalog.finish(&claim, retry(1_000_000), at(0)).await;
@@ -220,7 +220,7 @@ async fn open_sweeps(catalog: &Catalog) -> Vec<jiff::Timestamp> {
 
 #[tokio::test]
 async fn there_is_always_one_sweep_and_never_two() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     for _ in 0..2 {
         catalog.ensure_sweep(at(0)).await.unwrap();
         assert_eq!(open_sweeps(&catalog).await, [at(0)]);
@@ -250,28 +250,27 @@ async fn there_is_always_one_sweep_and_never_two() {
 
 #[tokio::test]
 async fn where_there_is_nothing_to_do_nothing_is_written() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     catalog.upload(1, 2, 1).await;
     let claims = catalog.claim(PROCESS, 1, at(10)).await;
     catalog.finish(&claims[0], retry(1000), at(11)).await;
     let handed = catalog.hand_over_tasks(terms(PROCESS), 16, at(0), at(12)).await.unwrap();
     assert_eq!(handed.ids.len(), 1);
-    let wal = format!("{}-wal", catalog.path().display());
-    let before = std::fs::read(&wal).unwrap();
+    let before = catalog.written().await;
     for kind in [TaskKind::Deliver, TaskKind::Sweep] {
         assert!(catalog.claim(kind, 5, at(13)).await.is_empty());
     }
     let handed = catalog.hand_over_tasks(terms(PROCESS), 16, at(0), at(13)).await.unwrap();
     assert_eq!((handed.ids.len(), handed.next_at), (0, Some(at(1000))));
-    assert!(before == std::fs::read(&wal).unwrap(), "the log grew");
+    assert!(before == catalog.written().await, "the log grew");
     // The control: a claim does write.
     assert_eq!(catalog.claim(PROCESS, 5, at(13)).await.len(), 1);
-    assert!(before != std::fs::read(&wal).unwrap());
+    assert!(before != catalog.written().await);
 }
 
 #[tokio::test]
 async fn each_task_is_handed_over_once_until_the_transport_has_lost_it() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let tasks = catalog.upload(1, 5, 1).await;
     let hand_over = async |window, again_before, now| {
         catalog.hand_over_tasks(terms(PROCESS), window, at(again_before), at(now)).await.unwrap().ids

@@ -11,7 +11,7 @@ async fn delete(catalog: &Catalog, id: Uuid, seconds: i64) -> records::Result<re
 
 #[tokio::test]
 async fn a_deleted_capture_calls_off_its_task_and_leaves_a_tombstone() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let session = catalog.new_session(1).await.id;
     let (kept, gone) = (capture(1), capture(2));
     catalog.record(session, vec![kept.clone(), gone.clone()]).await.unwrap();
@@ -30,7 +30,7 @@ async fn a_deleted_capture_calls_off_its_task_and_leaves_a_tombstone() {
 
 #[tokio::test]
 async fn what_belongs_to_no_assessment_goes_and_the_rest_stays() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let (mine, other) = (catalog.new_session(1).await.id, catalog.new_session(1).await.id);
     let captures = [capture(1), capture(2), capture(3), capture(4)];
     let ids = captures.clone().map(|capture| capture.id);
@@ -55,7 +55,7 @@ async fn what_belongs_to_no_assessment_goes_and_the_rest_stays() {
 
 #[tokio::test]
 async fn keys_of_blobs_are_found_by_folder_and_by_tombstone() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let session = catalog.new_session(1).await.id;
     let keys = ["a/00/1", "a/00/2", "a/000/3", "a/00-/4", "a/01/5", "b/00/6"];
     let mut ids = Vec::new();
@@ -84,7 +84,7 @@ async fn keys_of_blobs_are_found_by_folder_and_by_tombstone() {
 
 #[tokio::test]
 async fn what_is_past_its_time_is_forgotten_and_nothing_else() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let session = catalog.new_session(1).await.id;
     for seconds in [10, 20] {
         let new = capture(1);

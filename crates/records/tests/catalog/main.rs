@@ -1,6 +1,6 @@
 //! The catalog at its door.
 //!
-//! All modules but [`sqlite`] and [`two`] say what every engine must do, through the public facade alone.
+//! All modules but [`sqlite`] and [`postgres`] say what every engine must do, through the public facade alone.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
@@ -10,6 +10,7 @@ mod deletion;
 mod effects;
 mod pages;
 mod people;
+mod postgres;
 mod recording;
 mod sessions;
 mod settings;

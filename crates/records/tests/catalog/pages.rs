@@ -47,7 +47,7 @@ const TIMES: [i64; 5] = [10, 20, 20, 20, -1_900_000_000];
 
 #[tokio::test]
 async fn every_listing_goes_to_its_end() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let mut rows = Vec::new();
     for (number, seconds) in TIMES.into_iter().enumerate() {
         let id = Uuid::now_v7();

@@ -11,7 +11,7 @@ async fn user(catalog: &Catalog, name: &str, role: Role) -> records::User {
 
 #[tokio::test]
 async fn users_are_made_found_and_changed() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let anna = user(&catalog, "Anna", Role::Participant).await;
     assert_eq!(
         (anna.username.as_str(), anna.role, anna.is_active, anna.created_at),
@@ -35,7 +35,7 @@ async fn users_are_made_found_and_changed() {
 
 #[tokio::test]
 async fn users_are_listed_by_number_to_the_end() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     for number in 0..5 {
         user(&catalog, &format!("user {number}"), Role::Participant).await;
     }
@@ -50,7 +50,7 @@ async fn users_are_listed_by_number_to_the_end() {
 
 #[tokio::test]
 async fn a_sign_in_lasts_until_something_ends_it() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let cases: [(&str, UserChange, bool); 5] = [
         ("nothing", UserChange::default(), true),
         ("made active, as before", UserChange { is_active: Some(true), ..UserChange::default() }, true),
@@ -70,7 +70,7 @@ async fn a_sign_in_lasts_until_something_ends_it() {
 
 #[tokio::test]
 async fn sign_ins_end_one_by_one_all_together_and_by_time() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let anna = user(&catalog, "Anna", Role::Participant).await;
     let ben = user(&catalog, "Ben", Role::Participant).await;
     for (number, user, until) in [(1, &anna, 50), (2, &anna, 100), (3, &anna, 100), (4, &ben, 100)] {
@@ -91,7 +91,7 @@ async fn sign_ins_end_one_by_one_all_together_and_by_time() {
 
 #[tokio::test]
 async fn tokens_count_until_revoked_expired_or_their_user_is_off() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let anna = user(&catalog, "Anna", Role::Admin).await;
     let new = |number: u8, user_id: Option<i64>, expires_at| NewToken {
         id: Uuid::now_v7(),

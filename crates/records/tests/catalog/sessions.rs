@@ -7,7 +7,7 @@ use crate::support::{at, catalog, chosen, conflict, not_found};
 
 #[tokio::test]
 async fn registering_again_changes_nothing_and_never_hands_over() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let settings = catalog.new_settings("one").await;
     let id = Uuid::now_v7();
     let register = |user_id, choice| catalog.register_session(id, user_id, choice, at(3));
@@ -27,7 +27,7 @@ async fn registering_again_changes_nothing_and_never_hands_over() {
 
 #[tokio::test]
 async fn a_session_without_a_choice_gets_the_default_if_it_is_active() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     assert_eq!(catalog.new_session(1).await.camera_settings_id, None);
     let default = NewCameraSettings { is_default: true, ..chosen("default") };
     let settings = catalog.create_camera_settings(Uuid::now_v7(), default.clone(), at(1)).await.unwrap();
@@ -39,7 +39,7 @@ async fn a_session_without_a_choice_gets_the_default_if_it_is_active() {
 
 #[tokio::test]
 async fn the_gate_is_the_session_with_its_settings() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let session = catalog.new_session(1).await;
     let gate = catalog.session_gate(session.id).await.unwrap().unwrap();
     assert_eq!((gate.session, gate.settings), (session.clone(), None));
@@ -55,7 +55,7 @@ async fn the_gate_is_the_session_with_its_settings() {
 
 #[tokio::test]
 async fn a_session_ends_once() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let session = catalog.new_session(1).await;
     for seconds in [5, 6] {
         assert_eq!(catalog.end_session(session.id, at(seconds)).await.unwrap().ended_at, Some(at(5)));

@@ -7,7 +7,7 @@ use crate::support::{at, catalog, chosen, conflict, not_found};
 
 #[tokio::test]
 async fn settings_are_kept_as_chosen() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let event = NewCameraSettings {
         recording_mode: RecordingMode::EventDriven,
         interval_seconds: None,
@@ -32,7 +32,7 @@ async fn settings_are_kept_as_chosen() {
 
 #[tokio::test]
 async fn a_change_is_made_to_what_was_seen_and_no_other() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let made = catalog.new_settings("one").await;
     catalog.new_settings("two").await;
     let other = NewCameraSettings { resolution: "640x480".to_owned(), ..chosen("one") };
@@ -48,7 +48,7 @@ async fn a_change_is_made_to_what_was_seen_and_no_other() {
 
 #[tokio::test]
 async fn there_is_one_default_at_most() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let default = |name: &str| NewCameraSettings { is_default: true, ..chosen(name) };
     let one = catalog.create_camera_settings(Uuid::now_v7(), default("one"), at(100)).await.unwrap();
     // With a clock set back meanwhile.

@@ -4,11 +4,11 @@ use std::os::unix::fs::PermissionsExt;
 
 use records::{CatalogOptions, Error, Records, Role, Sync};
 
-use crate::support::{at, capture, catalog, open};
+use crate::support::{at, capture, file_catalog, open};
 
 #[tokio::test]
 async fn what_was_written_is_there_after_a_restart() {
-    let catalog = catalog();
+    let catalog = file_catalog().await;
     let session = catalog.new_session(1).await;
     let new = capture(1);
     catalog.record(session.id, vec![new.clone()]).await.unwrap();
@@ -21,7 +21,7 @@ async fn what_was_written_is_there_after_a_restart() {
 
 #[tokio::test]
 async fn a_closed_catalog_is_one_file_and_answers_nobody() {
-    let catalog = catalog();
+    let catalog = file_catalog().await;
     let session = catalog.new_session(1).await;
     catalog.records.clone().close().await;
     for beside in ["-wal", "-shm"] {
@@ -35,7 +35,7 @@ async fn a_closed_catalog_is_one_file_and_answers_nobody() {
 
 #[tokio::test]
 async fn a_write_goes_through_though_nobody_waits_for_it() {
-    let catalog = catalog();
+    let catalog = file_catalog().await;
     let session = catalog.new_session(1).await;
     let ending = catalog.records.clone();
     let task = tokio::spawn(async move { ending.end_session(session.id, at(1)).await });
@@ -49,7 +49,7 @@ async fn a_write_goes_through_though_nobody_waits_for_it() {
 
 #[tokio::test]
 async fn nobody_else_may_read_it() {
-    let catalog = catalog();
+    let catalog = file_catalog().await;
     catalog.new_session(1).await;
     for beside in ["", "-wal", "-shm"] {
         let path = format!("{}{beside}", catalog.path().display());
@@ -60,7 +60,7 @@ async fn nobody_else_may_read_it() {
 
 #[tokio::test]
 async fn a_later_versions_file_is_refused_and_left_alone() {
-    let catalog = catalog();
+    let catalog = file_catalog().await;
     catalog.records.clone().close().await;
     rusqlite::Connection::open(catalog.path()).unwrap().pragma_update(None, "user_version", 1000).unwrap();
     let before = std::fs::read(catalog.path()).unwrap();

@@ -5,15 +5,21 @@ use std::path::{Path, PathBuf};
 use jiff::{SignedDuration, Timestamp};
 use records::{
     AssessmentType, CameraSettings, CatalogOptions, Claim, ClaimTerms, Effect, Ending, Error, EventKind, EventSink,
-    Finished, NewCameraSettings, NewCapture, Recorded, Recording, RecordingError, RecordingMode, Records, Registered,
-    Session, SettingsChoice, StoredBlob, Task, TaskFilter, TaskKind,
+    Finished, NewCameraSettings, NewCapture, PostgresOptions, Recorded, Recording, RecordingError, RecordingMode,
+    Records, Registered, Session, SettingsChoice, StoredBlob, Task, TaskFilter, TaskKind,
 };
 use uuid::Uuid;
 
-/// A catalog of its own. The one place that names an engine: another one runs the same cases.
+/// A catalog of its own. The one place that names an engine: with `FILMGATE_TEST_POSTGRES_URL` the same cases run on a
+/// database of that server, made for each.
 pub struct Catalog {
     pub records: Records,
-    folder: tempfile::TempDir,
+    place: Place,
+}
+
+enum Place {
+    File(tempfile::TempDir),
+    Server(PostgresOptions),
 }
 
 impl std::ops::Deref for Catalog {
@@ -23,37 +29,89 @@ impl std::ops::Deref for Catalog {
     }
 }
 
-pub fn catalog() -> Catalog {
-    catalog_heard_by(&[])
+pub async fn catalog() -> Catalog {
+    catalog_heard_by(&[]).await
 }
 
 /// A catalog whose events these sinks hear, each of all kinds.
-pub fn catalog_heard_by(sinks: &[&str]) -> Catalog {
-    let folder = tempfile::tempdir().unwrap();
+pub async fn catalog_heard_by(sinks: &[&str]) -> Catalog {
     let sink = |name: &&str| EventSink { name: (*name).to_owned(), kinds: EventKind::ALL.to_vec() };
     let options = CatalogOptions { event_sinks: sinks.iter().map(sink).collect(), ..CatalogOptions::default() };
-    let records = Records::open(&folder.path().join("catalog.sqlite"), &options).unwrap();
-    Catalog { records, folder }
+    let place = match std::env::var("FILMGATE_TEST_POSTGRES_URL") {
+        Ok(server) => Place::Server(new_database(&server).await),
+        Err(_) => Place::File(tempfile::tempdir().unwrap()),
+    };
+    let records = place.open(&options).await;
+    Catalog { records, place }
+}
+
+/// A catalog in a file, whatever the others are: for what is about files.
+pub async fn file_catalog() -> Catalog {
+    let place = Place::File(tempfile::tempdir().unwrap());
+    Catalog { records: place.open(&CatalogOptions::default()).await, place }
 }
 
 pub fn open(path: &Path) -> records::Result<Records> {
     Records::open(path, &CatalogOptions::default())
 }
 
+pub async fn connect(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// The URL of a server with another database's name in it.
+fn url_of(server: &str, database: &str) -> String {
+    let (head, query) = server.split_once('?').map_or((server, None), |(head, query)| (head, Some(query)));
+    let server = head.rsplit_once('/').unwrap().0;
+    query.map_or(format!("{server}/{database}"), |query| format!("{server}/{database}?{query}"))
+}
+
+async fn new_database(server: &str) -> PostgresOptions {
+    let name = format!("test_{}", Uuid::now_v7().simple());
+    connect(server).await.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+    PostgresOptions {
+        url: url_of(server, &name),
+        tls_ca_pem: None,
+        connections_max: 8,
+        unavailable_after: std::time::Duration::from_secs(5),
+    }
+}
+
+impl Place {
+    async fn open(&self, options: &CatalogOptions) -> Records {
+        match self {
+            Self::File(folder) => Records::open(&folder.path().join("catalog.sqlite"), options).unwrap(),
+            Self::Server(server) => Records::open_postgres(server, options).await.unwrap(),
+        }
+    }
+}
+
 impl Catalog {
     pub fn path(&self) -> PathBuf {
-        self.folder.path().join("catalog.sqlite")
+        match &self.place {
+            Place::File(folder) => folder.path().join("catalog.sqlite"),
+            Place::Server(_) => panic!("a catalog in a file"),
+        }
+    }
+
+    pub fn server(&self) -> PostgresOptions {
+        match &self.place {
+            Place::Server(server) => server.clone(),
+            Place::File(_) => panic!("a catalog on a server"),
+        }
     }
 
     /// The catalog opened once more, as another process does it.
-    pub fn beside(&self) -> Records {
-        open(&self.path()).unwrap()
+    pub async fn beside(&self) -> Records {
+        self.place.open(&CatalogOptions::default()).await
     }
 
     /// Closed, and opened again.
     pub async fn reopened(mut self) -> Self {
         self.records.clone().close().await;
-        self.records = self.beside();
+        self.records = self.beside().await;
         self
     }
 
@@ -106,9 +164,30 @@ impl Catalog {
         self.tasks(filter, None, 1000).await.unwrap().items
     }
 
-    /// Looks into the file from outside.
-    pub fn count(&self, sql: &str) -> i64 {
-        rusqlite::Connection::open(self.path()).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
+    /// What changes with every write of a task: the file's log, or where each row lies and who wrote it.
+    pub async fn written(&self) -> Vec<u8> {
+        match &self.place {
+            Place::File(_) => std::fs::read(format!("{}-wal", self.path().display())).unwrap(),
+            Place::Server(server) => {
+                let rows =
+                    "SELECT string_agg(concat_ws(' ', id, ctid, xmin, xmax), ',' ORDER BY id) FROM filmgate.tasks";
+                connect(&server.url).await.query_one(rows, &[]).await.unwrap().get::<_, String>(0).into_bytes()
+            }
+        }
+    }
+
+    /// Looks into the catalog from outside.
+    pub async fn count(&self, sql: &str) -> i64 {
+        match &self.place {
+            Place::File(_) => {
+                rusqlite::Connection::open(self.path()).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
+            }
+            Place::Server(server) => {
+                let client = connect(&server.url).await;
+                client.batch_execute("SET search_path = filmgate").await.unwrap();
+                client.query_one(sql, &[]).await.unwrap().get(0)
+            }
+        }
     }
 }
 
@@ -174,6 +253,11 @@ pub fn capture(seconds: i64) -> NewCapture {
 #[allow(clippy::needless_pass_by_value)] // reads better where it is called
 pub fn conflict<T: std::fmt::Debug>(outcome: records::Result<T>) {
     assert!(matches!(outcome, Err(Error::Conflict(_))), "{outcome:?}");
+}
+
+/// The engine itself would not have it.
+pub fn refused(error: &Error) -> bool {
+    matches!(error, Error::Engine(_) | Error::Postgres { .. })
 }
 
 #[allow(clippy::needless_pass_by_value)] // as above

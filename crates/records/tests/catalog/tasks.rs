@@ -17,7 +17,7 @@ async fn drain(catalog: &Catalog, kind: TaskKind, count: usize, seconds: i64) ->
 
 #[tokio::test]
 async fn one_owners_thousand_stand_beside_anothers_one() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let many = catalog.upload(1, 1000, 1).await;
     assert_eq!(drain(&catalog, PROCESS, 300, 2000).await, many[..300]);
     let single = catalog.upload(2, 1, 2001).await;
@@ -32,7 +32,7 @@ async fn one_owners_thousand_stand_beside_anothers_one() {
 
 #[tokio::test]
 async fn who_was_away_does_not_catch_up_at_others_expense() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     catalog.upload(1, 100, 1).await;
     drain(&catalog, PROCESS, 90, 200).await;
     let late = catalog.upload(2, 20, 201).await;
@@ -42,7 +42,7 @@ async fn who_was_away_does_not_catch_up_at_others_expense() {
 
 #[tokio::test]
 async fn what_failed_together_does_not_come_back_before_everybody() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     catalog.upload(1, 50, 1).await;
     for claim in catalog.claim(PROCESS, 50, at(100)).await {
         catalog.finish(&claim, Ending::Retry { error: "down".to_owned(), available_at: at(200) }, at(101)).await;
@@ -69,7 +69,7 @@ async fn what_failed_together_does_not_come_back_before_everybody() {
 
 #[tokio::test]
 async fn one_sinks_backlog_does_not_hold_up_anothers() {
-    let catalog = catalog_heard_by(&["slow", "quick"]);
+    let catalog = catalog_heard_by(&["slow", "quick"]).await;
     catalog.upload(1, 100, 1).await;
     let claims = catalog.claim(TaskKind::Deliver, 20, at(200)).await;
     let quick = claims.iter().filter(|claim| claim.task.sink.as_deref() == Some("quick")).count();
@@ -89,7 +89,7 @@ async fn one_sinks_backlog_does_not_hold_up_anothers() {
 
 #[tokio::test]
 async fn priority_goes_before_turn() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let background = catalog.upload(1, 5, 1).await;
     let mut urgent = capture(50);
     urgent.task_priority = 0;
@@ -101,7 +101,7 @@ async fn priority_goes_before_turn() {
 
 #[tokio::test]
 async fn dead_letters_and_what_was_called_off_can_be_run_again() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let ids = catalog.upload(1, 3, 1).await;
     let claims = catalog.claim(PROCESS, 2, at(10)).await;
     catalog.finish(&claims[0], Ending::Failure { error: "broken".to_owned() }, at(11)).await;
@@ -134,7 +134,7 @@ async fn dead_letters_and_what_was_called_off_can_be_run_again() {
 
 #[tokio::test]
 async fn what_waits_is_called_off_too_and_a_deleted_capture_is_not_run_again() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let ids = catalog.upload(1, 2, 1).await;
     catalog.revoke_task(ids[0], at(10)).await.unwrap();
     assert_eq!(drain(&catalog, PROCESS, 5, 11).await, [ids[1]]);
@@ -145,7 +145,7 @@ async fn what_waits_is_called_off_too_and_a_deleted_capture_is_not_run_again() {
 
 #[tokio::test]
 async fn sweeps_are_nobodys_to_call_off_but_their_dead_letters_are() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     catalog.ensure_sweep(at(0)).await.unwrap();
     let sweep = catalog.claim(TaskKind::Sweep, 1, at(0)).await.remove(0);
     conflict(catalog.revoke_task(sweep.task.id, at(1)).await);
@@ -156,7 +156,7 @@ async fn sweeps_are_nobodys_to_call_off_but_their_dead_letters_are() {
 
 #[tokio::test]
 async fn the_finished_are_forgotten_in_their_time_and_the_dead_are_kept() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let ids = catalog.upload(1, 1205, 1).await;
     drain(&catalog, PROCESS, 1200, 2000).await;
     catalog.revoke_task(ids[1200], at(2000)).await.unwrap();
@@ -173,7 +173,7 @@ async fn the_finished_are_forgotten_in_their_time_and_the_dead_are_kept() {
 
 #[tokio::test]
 async fn tasks_are_found_by_what_they_are_about() {
-    let catalog = catalog_heard_by(&["one", "two"]);
+    let catalog = catalog_heard_by(&["one", "two"]).await;
     let (mine, others) = (catalog.upload(1, 2, 1).await, catalog.upload(2, 1, 5).await);
     let claim = catalog.claim(PROCESS, 1, at(10)).await.remove(0);
     catalog.finish(&claim, Ending::Failure { error: "broken".to_owned() }, at(11)).await;
@@ -209,7 +209,7 @@ async fn tasks_are_found_by_what_they_are_about() {
 
 #[tokio::test]
 async fn whoever_waits_hears_of_its_kind_and_of_no_other() {
-    let catalog = catalog();
+    let catalog = catalog().await;
     let mut hears = TaskKind::ALL.map(|kind| catalog.task_changes(kind));
     let mut heard = move || {
         hears.each_mut().map(|changes| {
@@ -230,7 +230,7 @@ async fn whoever_waits_hears_of_its_kind_and_of_no_other() {
     catalog.rederive(claim.task.capture_id.unwrap(), at(13)).await.unwrap();
     catalog.revoke_task(id, at(14)).await.unwrap();
     assert!(heard()[0]);
-    let catalog = catalog_heard_by(&["one"]);
+    let catalog = catalog_heard_by(&["one"]).await;
     let deliver = catalog.task_changes(TaskKind::Deliver);
     catalog.upload(1, 1, 1).await;
     assert!(deliver.has_changed().unwrap());

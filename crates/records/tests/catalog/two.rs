@@ -2,12 +2,12 @@
 
 use records::Recorded;
 
-use crate::support::{at, capture, catalog};
+use crate::support::{at, capture, catalog, file_catalog};
 
 #[tokio::test]
 async fn both_see_what_either_wrote() {
-    let catalog = catalog();
-    let beside = catalog.beside();
+    let catalog = catalog().await;
+    let beside = catalog.beside().await;
     let session = catalog.new_session(1).await;
     assert_eq!(beside.session(session.id).await.unwrap(), Some(session.clone()));
     let recording = catalog.recording(session.id, vec![capture(1)]).await;
@@ -19,8 +19,8 @@ async fn both_see_what_either_wrote() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_waits_for_the_other() {
-    let catalog = catalog();
-    let beside = catalog.beside();
+    let catalog = catalog().await;
+    let beside = catalog.beside().await;
     let session = catalog.new_session(1).await;
     let mut writes = Vec::new();
     for number in 0..200 {
@@ -36,7 +36,7 @@ async fn each_waits_for_the_other() {
 
 #[tokio::test]
 async fn a_write_waits_while_another_process_holds_the_catalog() {
-    let catalog = catalog();
+    let catalog = file_catalog().await;
     let session = catalog.new_session(1).await;
     let mut other = rusqlite::Connection::open(catalog.path()).unwrap();
     let held = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();

@@ -165,7 +165,7 @@ fn run(rig: &Rig) -> Result<bool> {
     }
     process::signal_tree(busy.pid(), Signal::CONT);
     for (server, acks) in [(&idle, &acks_idle), (&busy, &acks_busy)] {
-        let lost = verify(server, acks);
+        let lost = verify(&server.participant(), acks);
         good.checks
             .check(lost.is_empty(), || format!("{} acknowledged photos lost, such as {:?}", lost.len(), lost[0]));
     }

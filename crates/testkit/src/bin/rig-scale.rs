@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use testkit::rig::catalog::Catalog;
 use testkit::rig::cleanup;
 use testkit::rig::drip::Held;
+use testkit::rig::garage::{self, Garage};
+use testkit::rig::postgres::{self, Postgres};
 use testkit::rig::stats::Samples;
 use testkit::rig::usage::{Counted, Usage, machine_us, tree_us};
 use testkit::rig::{About, Args, Opt, Rig};
@@ -25,21 +27,30 @@ const ABOUT: About = About {
     text: "measures. --what units: processor, writes and bytes of one upload at several sizes, of one processed photo \
            at several sizes, its rows, and the memory of held uploads and resting connections. --what nodes: \
            throughput and processor per upload of 1, 2 and 3 nodes over one catalog and one store, by uploaders that \
-           begin again as soon as they are answered; more than one node needs settings that name PostgreSQL and S3 \
-           (--env). The last line is JSON, for bench/scale/run. Fails on an error, a refusal or a lost count, never on \
+           begin again as soon as they are answered; more than one node needs one catalog and one store: --engines, \
+           which starts PostgreSQL and Garage, or settings that name others (--env, --beside). --what postgres: \
+           processor, transactions, log and rows of PostgreSQL for one capture. The last line is JSON, for bench/scale/run. Fails on an error, a refusal or a lost count, never on \
            a time.",
     options: &[
-        Opt::value("what", "units|nodes", "units", "what to measure"),
+        Opt::value("what", "units|nodes|postgres", "units", "what to measure"),
         Opt::value("uploads", "N", "1500", "uploads of one measurement"),
         Opt::value("photo-bytes", "N,N…", "20000,120000,1000000", "sizes of photos"),
         Opt::value("nodes", "N,N…", "1", "how many nodes, one measurement each"),
         Opt::value("uploaders", "N,N…", "1,4,16,64", "uploaders at once, one measurement each"),
         Opt::value("seconds", "N", "5", "length of one measurement of nodes"),
         Opt::value("held", "N", "500", "uploads held at once, for their memory"),
+        Opt::flag("engines", "start a PostgreSQL and a Garage, and give their settings to the nodes"),
         Opt::value("beside", "NAME=PID,…", "", "engines whose processor counts too, such as postgres=4711"),
     ],
-    needs: |_: &Args| Vec::new(),
+    needs: |args: &Args| match (args.text("what"), args.has("engines")) {
+        ("postgres", _) => vec![postgres::NEED],
+        (_, true) => vec![postgres::NEED, garage::NEED],
+        _ => Vec::new(),
+    },
 };
+
+/// The database of this rig, in a cluster of its own.
+const DATABASE: &str = "scale";
 
 /// Sizes of photos to be processed: small, a webcam's, a large webcam's, and a phone's.
 const PICTURES: [(u16, u16, u64); 4] = [(640, 480, 160), (1280, 720, 120), (1920, 1080, 60), (4000, 3000, 24)];
@@ -52,7 +63,8 @@ fn run(rig: &Rig) -> Result<bool> {
     let found = match rig.args.text("what") {
         "units" => units(rig)?,
         "nodes" => nodes(rig)?,
-        other => bail!("--what {other}: units or nodes"),
+        "postgres" => database(rig)?,
+        other => bail!("--what {other}: units, nodes or postgres"),
     };
     println!("{found}");
     Ok(true)
@@ -247,6 +259,87 @@ fn processing(rig: &Rig, (width, height, count): (u16, u16, u64)) -> Result<Valu
     Ok(found)
 }
 
+// --- PostgreSQL ---------------------------------------------------------------------------------------------------
+
+/// What PostgreSQL had done at one moment. It counts transactions of others with a delay, and this waits for it.
+struct Done {
+    cpu_us: f64,
+    transactions: f64,
+    log_bytes: f64,
+}
+
+impl Done {
+    fn by(postgres: &Postgres) -> Result<Self> {
+        thread::sleep(Duration::from_millis(1500));
+        let number = |sql: &str| postgres.number(DATABASE, sql).map(|number| number as f64);
+        Ok(Self {
+            cpu_us: tree_us(postgres.pid()),
+            transactions: number(&format!("SELECT xact_commit FROM pg_stat_database WHERE datname = '{DATABASE}'"))?,
+            log_bytes: number("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint")?,
+        })
+    }
+
+    fn since(&self, before: &Self, count: f64) -> Value {
+        json!({
+            "cpu_us": round((self.cpu_us - before.cpu_us) / count),
+            "transactions": round((self.transactions - before.transactions) / count),
+            "log_bytes": round((self.log_bytes - before.log_bytes) / count),
+        })
+    }
+}
+
+/// Uploads one after the other, then their processing, over a PostgreSQL of this rig's own with every fsync.
+fn database(rig: &Rig) -> Result<Value> {
+    let count: u64 = rig.args.number("uploads")?;
+    let postgres = Postgres::start()?;
+    postgres.create_database(DATABASE)?;
+    let with = |workers: &str, server: testkit::ServerBuilder| {
+        server.env("FILMGATE__RECORDS__URL", &postgres.url(DATABASE)).env("FILMGATE__PROCESSING__WORKERS", workers)
+    };
+    let mut server = with("0", rig.server()).start()?;
+    let picture = photo::jpeg(640, 480, rig.seed);
+    let mut client = server.participant();
+    for key in 0..50 {
+        upload(&mut client, photo::commented(&picture, key), key)?;
+    }
+    let before = Done::by(&postgres)?;
+    for key in 50..50 + count {
+        upload(&mut client, photo::commented(&picture, key), key)?;
+    }
+    let uploads = Done::by(&postgres)?.since(&before, count as f64);
+    println!("  uploads: {uploads}");
+
+    server.terminate(Duration::from_secs(30))?;
+    let server = with("1", server.builder()).start()?;
+    let processed = || postgres.number(DATABASE, "SELECT count(*) FROM captures WHERE processed_count = 1");
+    let (begun, before) = (processed()?, Done::by(&postgres)?);
+    let end = Instant::now() + Duration::from_secs(300);
+    while processed()? < i64::try_from(count + 50)? {
+        ensure!(Instant::now() < end, "the photos were not processed in time");
+        thread::sleep(Duration::from_secs(1));
+    }
+    let done = (processed()? - begun) as f64;
+    let processing = Done::by(&postgres)?.since(&before, done);
+    println!("  processing: {processing}");
+    drop(server);
+
+    let captures = processed()? as f64;
+    let bytes = |table: &str| -> Result<f64> {
+        Ok(round(postgres.number(DATABASE, &format!("SELECT pg_total_relation_size('{table}')"))? as f64 / captures))
+    };
+    Ok(json!({
+        "captures": captures,
+        "uploads": uploads,
+        "processing": processing,
+        "bytes": {
+            "captures": bytes("captures")?,
+            "derivatives": bytes("derivatives")?,
+            "tasks": bytes("tasks")?,
+            "keys": bytes("idempotency_keys")?,
+        },
+    }))
+}
+
 // --- nodes --------------------------------------------------------------------------------------------------------
 
 /// A further node over the first one's catalog and store.
@@ -289,13 +382,50 @@ impl Node {
     }
 }
 
+/// The engines that this rig starts, and what nodes must be told of them.
+struct Engines {
+    postgres: Postgres,
+    garage: Garage,
+}
+
+impl Engines {
+    fn start() -> Result<Self> {
+        let engines = Self { postgres: Postgres::start()?, garage: Garage::start()? };
+        engines.postgres.create_database(DATABASE)?;
+        Ok(engines)
+    }
+
+    fn settings(&self) -> Vec<(String, String)> {
+        let bucket = self.garage.bucket();
+        let setting = |name: &str, value: &str| (format!("FILMGATE__{name}"), value.to_owned());
+        vec![
+            setting("RECORDS__URL", &self.postgres.url(DATABASE)),
+            setting("BLOBS__URL", &format!("s3://{}/scale", bucket.name)),
+            setting("BLOBS__S3_ENDPOINT", &self.garage.endpoint()),
+            setting("BLOBS__S3_REGION", &bucket.region),
+            setting("BLOBS__S3_ACCESS_KEY_ID", &bucket.access_key_id),
+            setting("BLOBS__S3_SECRET_ACCESS_KEY", &bucket.secret_access_key),
+            setting("BLOBS__S3_PATH_STYLE", "true"),
+        ]
+    }
+}
+
 fn nodes(rig: &Rig) -> Result<Value> {
+    let mut rig = rig.clone();
+    let own = if rig.args.has("engines") { Some(Engines::start()?) } else { None };
+    let mut beside = engines(&rig)?;
+    if let Some(own) = &own {
+        rig.envs.extend(own.settings());
+        beside.push(("postgres".to_owned(), own.postgres.pid()));
+        beside.push(("garage".to_owned(), own.garage.pid()));
+    }
+    let rig = &rig;
     let wanted = numbers(rig, "nodes")?;
     let most = wanted.iter().copied().max().unwrap_or(1);
     let shares = |name: &str| rig.envs.iter().any(|(known, value)| known.ends_with(name) && !value.is_empty());
     ensure!(
         most == 1 || (shares("RECORDS__URL") && shares("BLOBS__URL")),
-        "several nodes need one catalog and one store: --env FILMGATE__RECORDS__URL=… --env FILMGATE__BLOBS__URL=…"
+        "several nodes need one catalog and one store: --engines, or --env FILMGATE__RECORDS__URL=… --env FILMGATE__BLOBS__URL=…"
     );
     let seconds = Duration::from_secs(rig.args.number("seconds")?);
     let sizes = numbers(rig, "photo-bytes")?;
@@ -313,7 +443,7 @@ fn nodes(rig: &Rig) -> Result<Value> {
         }
         further.truncate(count.max(1) - 1);
         for uploaders in numbers(rig, "uploaders")? {
-            found.push(together(rig, &first, &further, uploaders, bytes, seconds)?);
+            found.push(together(rig.seed, &beside, &first, &further, uploaders, bytes, seconds)?);
         }
     }
     Ok(json!({"cores": thread::available_parallelism()?.get(), "photo_bytes": bytes, "nodes": found}))
@@ -321,7 +451,8 @@ fn nodes(rig: &Rig) -> Result<Value> {
 
 /// Uploaders that begin again as soon as they are answered, each on one of the nodes.
 fn together(
-    rig: &Rig,
+    seed: u64,
+    engines: &[(String, u32)],
     first: &Server,
     further: &[Node],
     uploaders: usize,
@@ -331,9 +462,8 @@ fn together(
     let addresses: Vec<SocketAddr> =
         std::iter::once(first.address()).chain(further.iter().map(|node| node.address)).collect();
     let pids: Vec<u32> = std::iter::once(first.pid()).chain(further.iter().map(|node| node.child.id())).collect();
-    let engines = engines(rig)?;
     let person = &first.demo().participant;
-    let sequence = AtomicU64::new((rig.seed << 52) | ((addresses.len() as u64) << 44) | ((uploaders as u64) << 32));
+    let sequence = AtomicU64::new((seed << 52) | ((addresses.len() as u64) << 44) | ((uploaders as u64) << 32));
     let phase = |length: Duration| -> Result<(Samples, f64)> {
         let began = Instant::now();
         let all = thread::scope(|scope| {
@@ -354,10 +484,14 @@ fn together(
                     })
                 })
                 .collect();
-            threads.into_iter().map(|thread| thread.join().expect("an uploader")).collect::<Result<Vec<_>>>()
+            let joined =
+                threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| bail!("an uploader panicked")));
+            joined.collect::<Result<Vec<_>>>()
         })?;
         let mut samples = Samples::default();
-        all.iter().for_each(|some| samples.extend(some));
+        for some in &all {
+            samples.extend(some);
+        }
         Ok((samples, began.elapsed().as_secs_f64()))
     };
     phase(Duration::from_secs(1))?;

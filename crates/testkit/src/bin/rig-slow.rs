@@ -142,7 +142,7 @@ fn run(rig: &Rig) -> Result<bool> {
         good.acks.extend(finished.stored);
         println!("  round {} of {rounds}: {stored} held uploads stored so far", round + 1);
     }
-    let lost = verify(&server, &good.acks);
+    let lost = verify(&server.participant(), &good.acks);
     good.checks.check(lost.is_empty(), || format!("{} acknowledged photos lost, such as {:?}", lost.len(), lost[0]));
 
     let ratio = |with: &Samples, without: &Samples| with.percentile_ms(99) / without.percentile_ms(99).max(0.001);

@@ -21,6 +21,14 @@ fn path(data: &Path) -> std::path::PathBuf {
 #[derive(Debug)]
 pub struct Catalog(Connection);
 
+/// A capture by its row.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stored {
+    pub filename: String,
+    pub blob_key: String,
+    pub sha256: String,
+}
+
 /// A derivative by its row.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Derivative {
@@ -66,6 +74,15 @@ impl Catalog {
     pub fn succeeded(&self) -> Result<u64> {
         let count = self.number("SELECT count(*) FROM tasks WHERE kind = 'process' AND state = 'SUCCESS'")?;
         Ok(u64::try_from(count)?)
+    }
+
+    /// Every capture.
+    pub fn captures(&self) -> Result<Vec<Stored>> {
+        let mut statement = self.0.prepare_cached("SELECT filename, blob_key, lower(hex(sha256)) FROM captures")?;
+        let stored =
+            |row: &rusqlite::Row<'_>| Ok(Stored { filename: row.get(0)?, blob_key: row.get(1)?, sha256: row.get(2)? });
+        let rows = statement.query_map([], stored)?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
     /// Every derivative, by its blob and its place there.

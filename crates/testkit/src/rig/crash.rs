@@ -203,7 +203,7 @@ impl Round<'_> {
                 timed(&mut times.fsck, began);
                 fsck
             });
-            let lost = verify(server, acks);
+            let lost = verify(&server.participant(), acks);
             timed(&mut times.fetching, began);
             (lost, fsck.join().unwrap_or_else(|_| Err(anyhow!("running fsck panicked"))))
         });

@@ -24,9 +24,16 @@ pub struct Figures {
 /// Judges a folder on which nobody works any more, after `captures` photos were answered for.
 pub fn judge(data: &Path, captures: u64, checks: &mut Checks) -> Result<Figures> {
     let catalog = Catalog::open(data)?;
+    let figures = judge_rows(&|sql| catalog.number(sql), captures, checks)?;
+    judge_files(data, &catalog, checks)?;
+    Ok(figures)
+}
+
+/// The rows alone, of whatever catalog: `number` gives the one number that a query answers.
+pub fn judge_rows(number: &dyn Fn(&str) -> Result<i64>, captures: u64, checks: &mut Checks) -> Result<Figures> {
     let want = i64::try_from(captures)?;
     let mut equal = |what: &str, sql: &str, want: i64| -> Result<()> {
-        let found = catalog.number(sql)?;
+        let found = number(sql)?;
         checks.check(found == want, || format!("{what}: {found}, not {want}"));
         Ok(())
     };
@@ -57,11 +64,10 @@ pub fn judge(data: &Path, captures: u64, checks: &mut Checks) -> Result<Figures>
         0,
     )?;
     equal("bytes still to be removed", "SELECT count(*) FROM doomed_blobs", 0)?;
-    judge_files(data, &catalog, checks)?;
     Ok(Figures {
-        tasks_run_again: catalog.number("SELECT count(*) FROM tasks WHERE kind = 'process' AND attempts > 1")?,
-        attempts_most: catalog.number("SELECT max(attempts) FROM tasks WHERE kind = 'process'")?,
-        attempts: catalog.number("SELECT sum(attempts) FROM tasks WHERE kind = 'process'")?,
+        tasks_run_again: number("SELECT count(*) FROM tasks WHERE kind = 'process' AND attempts > 1")?,
+        attempts_most: number("SELECT max(attempts) FROM tasks WHERE kind = 'process'")?,
+        attempts: number("SELECT sum(attempts) FROM tasks WHERE kind = 'process'")?,
     })
 }
 

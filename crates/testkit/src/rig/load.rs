@@ -252,7 +252,7 @@ pub struct Lost {
 }
 
 /// Fetches every photo and compares its SHA-256 with the one acknowledged.
-pub fn verify(server: &Server, acks: &[Ack]) -> Vec<Lost> {
+pub fn verify(api: &Api, acks: &[Ack]) -> Vec<Lost> {
     const READERS: usize = 4;
     let share = acks.len().div_ceil(READERS).max(1);
     thread::scope(|scope| {
@@ -260,7 +260,7 @@ pub fn verify(server: &Server, acks: &[Ack]) -> Vec<Lost> {
             .chunks(share)
             .map(|chunk| {
                 scope.spawn(move || {
-                    let mut api = server.participant();
+                    let mut api = api.clone();
                     chunk.iter().filter_map(|ack| check(&mut api, ack)).collect::<Vec<_>>()
                 })
             })

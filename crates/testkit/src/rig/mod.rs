@@ -4,16 +4,23 @@
 //! a wrong command line, and 77 where it cannot run here: never in silence, always with the command that mends it.
 
 pub mod args;
+pub mod bucket;
 pub mod catalog;
 pub mod cleanup;
+pub mod clients;
 pub mod crash;
 pub mod drip;
+pub mod engine;
+pub mod garage;
 pub mod inject;
 pub mod judge;
 pub mod load;
 pub mod loopfs;
+pub mod netns;
+pub mod nginx;
 pub mod order;
 pub mod picture;
+pub mod postgres;
 pub mod queue;
 pub mod redis;
 pub mod stats;
@@ -41,11 +48,14 @@ pub enum Need {
     Program(&'static str, &'static str),
     /// `strace`, and the right to use it.
     Strace,
+    /// PostgreSQL's server and its `psql`.
+    Postgres,
+    Garage,
 }
 
 impl Need {
     /// `None` where it is there, else what is missing and the command that gives it.
-    fn missing(self) -> Option<String> {
+    pub fn missing(self) -> Option<String> {
         let missing = |is_there: bool, text: String| (!is_there).then_some(text);
         match self {
             Self::Root => {
@@ -63,6 +73,15 @@ impl Need {
             Self::Program(name, package) => {
                 missing(program(name).is_some(), format!("the program {name}; get it with: apt-get install {package}"))
             }
+            Self::Postgres => missing(
+                ["initdb", "postgres", "psql"].iter().all(|name| postgres::binary(name).is_ok()),
+                "PostgreSQL; get it with: apt-get install postgresql".to_owned(),
+            ),
+            Self::Garage => missing(
+                garage::binary().is_some(),
+                "Garage; get it with: ./scripts/test --scale (which builds it once), or name one in FILMGATE_TEST_GARAGE"
+                    .to_owned(),
+            ),
             Self::Strace => Self::Program("strace", "strace").missing().or_else(|| {
                 missing(
                     run("strace", &["-f", "-o", "/dev/null", "true"]).is_ok(),
@@ -83,6 +102,8 @@ impl fmt::Display for Need {
             Self::Filesystem(name) => write!(out, "the filesystem {name}"),
             Self::Program(name, _) => out.write_str(name),
             Self::Strace => out.write_str("strace"),
+            Self::Postgres => out.write_str("PostgreSQL"),
+            Self::Garage => out.write_str("Garage"),
         }
     }
 }

@@ -128,7 +128,7 @@ fn an_absent_file_that_was_named_is_a_problem() {
 #[test]
 fn what_follows_from_settings() {
     let config = Config::default();
-    assert_eq!(config.records_url(), "sqlite:filmgate-data/catalog.sqlite");
+    assert_eq!(config.catalog_place(), "filmgate-data/catalog.sqlite");
     assert_eq!(config.blobs_url(), "file:filmgate-data/blobs");
     assert_eq!(config.server.tls_files(), None);
     assert_eq!(config.server.header_read_timeout(), Duration::from_secs(30));
@@ -138,7 +138,7 @@ fn what_follows_from_settings() {
     for (records, blobs) in [("sqlite:/a/c.db", "file:/b"), ("sqlite:///a/c.db", "file:///b")] {
         let flags: &[(&str, &str)] = &[("records.url", records), ("blobs.url", blobs)];
         let config = load(Input { flags, ..Input::default() }).unwrap();
-        assert_eq!((config.records_url().as_str(), config.blobs_url().as_str()), ("sqlite:/a/c.db", "file:/b"));
+        assert_eq!((config.catalog_place().as_str(), config.blobs_url().as_str()), ("/a/c.db", "file:/b"));
         assert_eq!(
             (config.catalog_path().as_path(), config.blobs_path().as_path()),
             (Path::new("/a/c.db"), Path::new("/b"))

@@ -159,40 +159,40 @@ fn a_text_that_does_not_look_as_it_must() {
         (
             File(r#"records.url = "catalog.sqlite""#),
             r#"
-                FILE:1:15: records.url: `catalog.sqlite` does not begin with sqlite:
-                allowed: "sqlite:PATH"; or empty for catalog.sqlite in the data folder
-                hint: write url = "sqlite:catalog.sqlite"
+                FILE:1:15: records.url: what it says does not begin with sqlite:
+                allowed: "sqlite:PATH", or "postgres://USER:PASSWORD@HOST:5432/DATABASE"; or empty for catalog.sqlite in the data folder
+                hint: the default is url = ""
             "#,
         ),
         (
             File(r#"records.url = "sqlite://host/path""#),
             r#"
-                FILE:1:15: records.url: `sqlite://host/path` names a machine, not a path
-                allowed: "sqlite:PATH"; or empty for catalog.sqlite in the data folder
+                FILE:1:15: records.url: what it says names a machine, not a path
+                allowed: "sqlite:PATH", or "postgres://USER:PASSWORD@HOST:5432/DATABASE"; or empty for catalog.sqlite in the data folder
                 hint: write sqlite:relative/path or sqlite:/absolute/path
             "#,
         ),
         (
             File(r#"records.url = "sqlite::memory:""#),
             r#"
-                FILE:1:15: records.url: `sqlite::memory:` names no file or folder
-                allowed: "sqlite:PATH"; or empty for catalog.sqlite in the data folder
+                FILE:1:15: records.url: what it says names no file or folder
+                allowed: "sqlite:PATH", or "postgres://USER:PASSWORD@HOST:5432/DATABASE"; or empty for catalog.sqlite in the data folder
                 hint: the default is url = ""
             "#,
         ),
         (
             File(r#"records.url = "sqlite:a?mode=rwc""#),
             r#"
-                FILE:1:15: records.url: `sqlite:a?mode=rwc` has options after a question mark; there are none
-                allowed: "sqlite:PATH"; or empty for catalog.sqlite in the data folder
+                FILE:1:15: records.url: what it says has options after a question mark; there are none
+                allowed: "sqlite:PATH", or "postgres://USER:PASSWORD@HOST:5432/DATABASE"; or empty for catalog.sqlite in the data folder
                 hint: the default is url = ""
             "#,
         ),
         (
             File(r#"records.url = "mysql:a""#),
             r#"
-                FILE:1:15: records.url: `mysql:` is no kind of store that Filmgate knows
-                allowed: "sqlite:PATH"; or empty for catalog.sqlite in the data folder
+                FILE:1:15: records.url: what it says is no kind of store that Filmgate knows
+                allowed: "sqlite:PATH", or "postgres://USER:PASSWORD@HOST:5432/DATABASE"; or empty for catalog.sqlite in the data folder
                 hint: the default is url = ""
             "#,
         ),

@@ -278,10 +278,10 @@ fn a_choice_that_there_is_not_or_not_yet() {
             "#,
         ),
         (
-            File(r#"records.url = "postgres://me:pw@host/db""#),
+            File(r#"records.url = "postgres://me:pw@host:no/db""#),
             r#"
-                FILE:1:15: records.url: `postgres:` is not in this version yet
-                allowed: "sqlite:PATH"; or empty for catalog.sqlite in the data folder
+                FILE:1:15: records.url: is no address of a PostgreSQL database: invalid value for option `port`
+                allowed: "sqlite:PATH", or "postgres://USER:PASSWORD@HOST:5432/DATABASE"; or empty for catalog.sqlite in the data folder
                 hint: the default is url = ""
             "#,
         ),

@@ -90,7 +90,7 @@ async fn a_lost_sender_stops_nothing() {
 async fn signals_move_the_stage() {
     use rustix::process::{Signal, getpid, kill_process};
 
-    let mut stage = signals().unwrap();
+    let mut stage = signals(Duration::ZERO).unwrap();
     assert_eq!(*stage.borrow(), Stage::Running);
     for (signal, want) in [(Signal::TERM, Stage::Draining), (Signal::INT, Stage::Cut)] {
         kill_process(getpid(), signal).unwrap();

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use testkit::{Api, Request, photo};
 use uuid::Uuid;
 
 use super::{Commands, every_command};
-use crate::support::{server, sign_in, sign_in_request, unique};
+use crate::support::{program_on, server, sign_in, sign_in_request, unique};
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_else(|| panic!("no {name} in {value}"))
@@ -175,8 +175,8 @@ fn story(commands: &mut Commands, server: Option<&Server>, session_id: &str, mut
         assert_eq!(commands.run(command, &[]).status, 0);
     }
     assert_eq!(commands.run("plan", &["--captures-per-day", "10k"]).status, 0);
-    // They run until they are told to stop, and are tested as such.
-    commands.run.extend(["demo", "serve", "worker"].map(str::to_owned));
+    // They run until they are told to stop, or ask one that does, and are tested as such.
+    commands.run.extend(["demo", "serve", "worker", "health"].map(str::to_owned));
     assert_eq!(commands.run, every_command(), "left: what was run; right: what there is");
 }
 
@@ -199,7 +199,7 @@ fn all_of_them_beside_a_server_and_without_one() {
 #[test]
 fn a_password_from_standard_input() {
     let server = server();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_filmgate"))
+    let mut child = program_on(server.data())
         .args(["user", "add", "piped", "--password-file", "-", "--data"])
         .arg(server.data())
         .stdin(Stdio::piped())

@@ -188,3 +188,42 @@ fn photos_whose_catalog_is_lost_are_not_touched() {
         assert!(lies_there.contains_key(&stored[0].filename), "{lies_there:?}");
     }
 }
+
+/// What a load balancer hears, and what everybody else does, from the signal on until the door closes.
+#[test]
+fn it_says_that_it_is_leaving_while_everything_is_still_served() {
+    const DELAY: Duration = Duration::from_secs(3);
+    let mut server = builder().env("FILMGATE__SERVER__DRAIN_DELAY_MS", "3000").start().unwrap();
+    let mut kept_alive = Connection::open(server.address()).unwrap();
+    assert_eq!(kept_alive.send(&Request::get("/readyz")).unwrap().status, 200);
+    let began = Instant::now();
+    process::signal(server.pid(), Signal::TERM);
+    let not_ready = || Request::get("/readyz").send(server.address()).is_ok_and(|answer| answer.status == 503);
+    assert!(holds_within(DELAY, not_ready), "{}", server.log_tail(20));
+    let answer = kept_alive.send(&Request::get("/readyz")).unwrap();
+    assert!(answer.text().contains("draining"), "{}", answer.text());
+    assert_eq!(kept_alive.send(&Request::get("/livez")).unwrap().status, 200);
+    // New connections are taken, photos stored and shown.
+    let photo = photo::jpeg_bytes(30_000, 8);
+    let stored = testkit::api::captures(&server.participant().upload_photo(&photo).unwrap()).unwrap();
+    assert_eq!(server.participant().file(&stored[0].filename).unwrap().body, photo);
+    assert!(began.elapsed() < DELAY, "too slow a machine to see it: {:?}", began.elapsed());
+    assert!(ended_within(&mut server, Duration::from_secs(10)), "{}", server.log_tail(20));
+    assert!(began.elapsed() >= DELAY, "{:?}", began.elapsed());
+    assert!(Connection::open(server.address()).is_err());
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_the_delay() {
+    let delay = builder().env("FILMGATE__SERVER__DRAIN_DELAY_MS", "3600000");
+    let mut server = delay.env("FILMGATE__SERVER__DRAIN_DEADLINE_MS", "3600000").start().unwrap();
+    let (mut connection, _rest) = half_sent(&server);
+    process::signal(server.pid(), Signal::TERM);
+    let not_ready = || Request::get("/readyz").send(server.address()).is_ok_and(|answer| answer.status == 503);
+    assert!(holds_within(Duration::from_secs(10), not_ready), "{}", server.log_tail(20));
+    assert!(server.is_running());
+    process::signal(server.pid(), Signal::TERM);
+    assert!(ended_within(&mut server, Duration::from_secs(10)), "{}", server.log_tail(20));
+    let (answer, closed) = connection.read_whatever(Duration::from_secs(5));
+    assert!(closed && !answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+}

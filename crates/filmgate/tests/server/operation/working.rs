@@ -1,19 +1,19 @@
 //! `filmgate worker`: tasks run in a process apart from the server.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use testkit::server::Server;
 use testkit::{photo, process};
 
-use crate::support::{builder, filmgate, holds_within, unprocessed};
+use crate::support::{builder, filmgate, holds_within, program_on, unprocessed};
 
 /// A worker beside the server, which ends with the test.
 struct Worker(Child);
 
 impl Worker {
     fn beside(server: &Server, arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_filmgate"));
+        let mut command = program_on(server.data());
         command.args(["worker", "--data"]).arg(server.data()).args(arguments);
         Self(command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     }

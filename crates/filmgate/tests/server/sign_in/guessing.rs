@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
+use testkit::rig::redis::Redis;
 use testkit::server::Server;
 use testkit::{Connection, Request, Response};
 
-use crate::support::{code_of, server, sign_in_request};
+use crate::support::{builder, code_of, server, sign_in_request};
 
 fn guess(server: &Server, username: &str, password: &str) -> Response {
     sign_in_request(username, password).send(server.address()).unwrap()
@@ -48,6 +49,22 @@ fn a_user_is_guessed_at_slowly_and_nobody_else_is_kept_out() {
     let signed_in = Request::get("/api/v1/sign-in").cookie(&victim.cookie).send(server.address()).unwrap();
     assert_eq!(signed_in.status, 200);
     println!("{taken} guesses taken, {} checks beside them", cases.len() + 1);
+}
+
+/// To a guesser two servers with one Redis are one, whatever else they share.
+#[test]
+fn what_one_node_took_the_other_has_counted() {
+    let redis = Redis::start().unwrap();
+    let node = || builder().env("FILMGATE__JOBS__REDIS_URL", &redis.url()).start().unwrap();
+    let (one, two) = (node(), node());
+    let username = &one.demo().participant.username;
+    let began = Instant::now();
+    let (taken, _) = guess_until_refused(&one, username);
+    assert!((10..=11 + began.elapsed().as_secs() / 6).contains(&taken), "{taken} guesses");
+    let (taken, refused) = guess_until_refused(&two, username);
+    assert!(taken <= 1 + began.elapsed().as_secs() / 6, "{taken} more guesses");
+    assert_eq!((refused.status, code_of(&refused).as_str()), (429, "too_many_attempts"));
+    println!("one limit at two nodes");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A house for a test to live in: a shared server, people, sessions, settings, and what is stored of them.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -163,5 +163,15 @@ pub fn ran(command: &mut Command) -> Ran {
 
 /// Runs a command of the program to its end.
 pub fn filmgate(args: &[&str]) -> Ran {
-    ran(Command::new(env!("CARGO_BIN_EXE_filmgate")).args(args))
+    let data = args.iter().skip_while(|arg| **arg != "--data").nth(1);
+    let mut command =
+        data.map_or_else(|| Command::new(env!("CARGO_BIN_EXE_filmgate")), |data| program_on(Path::new(data)));
+    ran(command.args(args))
+}
+
+/// The program, to be run on this data folder, with the engines that the suite runs on.
+pub fn program_on(data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_filmgate"));
+    command.envs(testkit::matrix::envs(data).unwrap());
+    command
 }

@@ -8,7 +8,7 @@ use testkit::{Api, Request, photo};
 
 use super::streams::Listener;
 use super::{ended, hasty, idle, queue, revoke};
-use crate::support::{assert_members, code_of, made, new_session, new_user, participant};
+use crate::support::{assert_members, code_of, made, new_session, new_user, participant, program_on};
 
 fn queued(server: &Server, count: u64) -> (Api, Vec<String>) {
     let mut api = participant(server);
@@ -90,7 +90,7 @@ fn the_work_of_a_process_apart_is_heard_too() {
     let ids = queue(&mut api, &[photo::jpeg(320, 240, 1), photo::jpeg(320, 240, 2)]);
     let mut listener = Listener::open(&server, &api.cookie, &format!("task_id={}", ids.join(",")));
     assert_eq!(listener.event().json()["state"], "PENDING");
-    let mut worker = std::process::Command::new(env!("CARGO_BIN_EXE_filmgate"));
+    let mut worker = program_on(server.data());
     worker.args(["worker", "--workers", "1", "--data"]).arg(server.data()).stderr(std::process::Stdio::null());
     let mut worker = worker.spawn().unwrap();
     let events = listener.rest();

@@ -117,7 +117,7 @@ impl Desk<'_> {
             }
             Err(error) => self.checks.check(false, || format!("{when}: no list: {error:#}")),
         }
-        let lost = verify(server, acks);
+        let lost = verify(&server.participant(), acks);
         self.checks
             .check(lost.is_empty(), || format!("{when}: {} of {} lost: {:?}", lost.len(), acks.len(), lost.first()));
         let published = store::published(server.data()).map(|found| found.into_keys().collect::<Vec<_>>());

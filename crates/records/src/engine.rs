@@ -1,0 +1,96 @@
+//! The engine under the facade: `SQLite` in a file, or PostgreSQL. What differs stands behind this door.
+
+use std::time::Duration;
+
+use crate::db::Db;
+use crate::metrics::Metrics;
+use crate::{Error, Result, postgres, sqlite};
+
+/// An error of a request, with the engine's own inside where there is one.
+pub(crate) trait RequestError: From<Error> {
+    fn of_catalog(&self) -> Option<&Error>;
+}
+
+impl RequestError for Error {
+    fn of_catalog(&self) -> Option<&Error> {
+        Some(self)
+    }
+}
+
+#[derive(Clone)]
+pub(crate) enum Engine {
+    Sqlite(sqlite::Engine),
+    Postgres(postgres::Engine),
+}
+
+impl Engine {
+    pub(crate) fn metrics(&self) -> &Metrics {
+        match self {
+            Self::Sqlite(engine) => engine.metrics(),
+            Self::Postgres(engine) => engine.metrics(),
+        }
+    }
+
+    /// Whether writes have stopped until restart.
+    pub(crate) fn is_stopped(&self) -> bool {
+        match self {
+            Self::Sqlite(engine) => engine.is_stopped(),
+            Self::Postgres(engine) => engine.is_closed(),
+        }
+    }
+
+    /// For how long nothing could be written: another program holds the file, or the server is away.
+    pub(crate) fn held_up(&self) -> Duration {
+        match self {
+            Self::Sqlite(engine) => engine.held_up(),
+            Self::Postgres(engine) => engine.away(),
+        }
+    }
+
+    /// Runs `request` in a transaction; returns once that is durable. It may be run several times, each from the
+    /// beginning. Where it is not known whether the commit holds: [`Error::OutcomeUnknown`].
+    pub(crate) async fn write<T, E, F>(&self, request: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: RequestError + Send + 'static,
+        F: Fn(&Db<'_>) -> Result<T, E> + Send + 'static,
+    {
+        match self {
+            Self::Sqlite(engine) => engine.write(move |db| request(&Db::Sqlite(db))).await,
+            Self::Postgres(engine) => engine.write(false, request).await,
+        }
+    }
+
+    /// As [`Engine::write`], for a request that may be run again after a commit in doubt: because it changes nothing
+    /// the second time, or because it looks ([`Db::is_in_doubt`]).
+    pub(crate) async fn write_again<T, E, F>(&self, request: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: RequestError + Send + 'static,
+        F: Fn(&Db<'_>) -> Result<T, E> + Send + 'static,
+    {
+        match self {
+            Self::Sqlite(engine) => engine.write(move |db| request(&Db::Sqlite(db))).await,
+            Self::Postgres(engine) => engine.write(true, request).await,
+        }
+    }
+
+    /// Runs `query` off the async threads. Its statements may see the changes of others in between.
+    pub(crate) async fn read<T, F>(&self, query: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&Db<'_>) -> Result<T> + Send + 'static,
+    {
+        match self {
+            Self::Sqlite(engine) => engine.read(move |db| query(&Db::Sqlite(db))).await,
+            Self::Postgres(engine) => engine.read(query).await,
+        }
+    }
+
+    pub(crate) async fn close(self) {
+        match self {
+            Self::Sqlite(engine) => engine.close().await,
+            Self::Postgres(engine) => engine.close(),
+        }
+    }
+}
