@@ -36,11 +36,25 @@ impl Folder {
         Ok(folders)
     }
 
+    pub(crate) fn is_empty(&self) -> Result<bool> {
+        for folder in self.time_folders()? {
+            if !self.list(&folder)?.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     pub(crate) fn list(&self, time_folder: &str) -> Result<Vec<ListedBlob>> {
         if !is_time_folder(time_folder) {
             return Err(Error::BadKey(time_folder.to_owned()));
         }
-        self.open_dir(time_folder)?;
+        match self.open_dir(time_folder) {
+            Ok(_) => {}
+            // The last of them was deleted since the folders were listed: in a bucket it would be gone too.
+            Err(Error::NotFound) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        }
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let mut blobs = Vec::new();
         for entry in fs::read_dir(self.root.join(time_folder))? {

@@ -194,6 +194,23 @@ impl Folder {
         Ok(())
     }
 
+    /// Removes time folders before this one that nothing lies in any more. No durability: what comes back is empty.
+    pub(crate) fn remove_empty_before(&self, time_folder: &str) -> Result<()> {
+        for folder in self.time_folders()?.iter().filter(|folder| folder.as_str() < time_folder) {
+            let Some((day, minute)) = folder.split_once('/') else { continue };
+            // Nobody is sure of a folder while it goes.
+            let mut known = self.durable_folders.lock().unwrap_or_else(PoisonError::into_inner);
+            match rustix::fs::unlinkat(self.open_dir(day)?, minute, AtFlags::REMOVEDIR) {
+                Ok(()) => {
+                    known.remove(folder);
+                }
+                Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn delete(&self, key: &str) -> Result<()> {
         absent_is_none(self.unlink(key))?;
         // Also where it was gone already: whoever removed it may not have come to its fsync yet.
@@ -201,7 +218,7 @@ impl Folder {
         Ok(())
     }
 
-    fn unlink(&self, key: &str) -> Result<()> {
+    pub(crate) fn unlink(&self, key: &str) -> Result<()> {
         let (folder, name) = split_key(key)?;
         Ok(rustix::fs::unlinkat(self.open_dir(folder)?, name, AtFlags::empty())?)
     }
@@ -225,7 +242,7 @@ impl Folder {
     }
 
     /// Opens a blob where a part of it begins, and how many bytes of that part there are.
-    fn open_part(&self, key: &str, part: Part) -> Result<(File, u64)> {
+    pub(crate) fn open_part(&self, key: &str, part: Part) -> Result<(File, u64)> {
         let mut file = self.open_blob(key)?;
         let behind = file.metadata()?.len().saturating_sub(part.offset_bytes);
         file.seek(SeekFrom::Start(part.offset_bytes))?;

@@ -9,21 +9,35 @@ use prometheus_client::registry::Registry;
 pub(crate) struct Metrics {
     pub(crate) file_fsync_seconds: Histogram,
     pub(crate) directory_fsync_seconds: Histogram,
-    pub(crate) disk_wait_seconds: Histogram,
-    pub(crate) disk_queue: Gauge,
-    pub(crate) disk_active: Gauge,
+    pub(crate) disk: PoolMetrics,
     pub(crate) staging_files: Gauge,
+}
+
+/// Metrics of a pool of places.
+#[derive(Clone, Debug)]
+pub(crate) struct PoolMetrics {
+    pub(crate) wait_seconds: Histogram,
+    pub(crate) queue: Gauge,
+    pub(crate) active: Gauge,
+}
+
+impl PoolMetrics {
+    pub(crate) fn new() -> Self {
+        Self { wait_seconds: times(), queue: Gauge::default(), active: Gauge::default() }
+    }
+}
+
+/// From 50 µs to some 6 s.
+pub(crate) fn times() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_05, 2.0, 18))
 }
 
 impl Metrics {
     pub(crate) fn new() -> Self {
-        let times = || Histogram::new(exponential_buckets(0.000_05, 2.0, 18));
         Self {
             file_fsync_seconds: times(),
             directory_fsync_seconds: times(),
-            disk_wait_seconds: times(),
-            disk_queue: Gauge::default(),
-            disk_active: Gauge::default(),
+            disk: PoolMetrics::new(),
             staging_files: Gauge::default(),
         }
     }
@@ -38,10 +52,10 @@ impl Metrics {
         registry.register(
             "disk_wait_seconds",
             "Time that disk work waited for a worker",
-            self.disk_wait_seconds.clone(),
+            self.disk.wait_seconds.clone(),
         );
-        registry.register("disk_queue", "Disk operations waiting for a worker", self.disk_queue.clone());
-        registry.register("disk_active", "Disk operations under way", self.disk_active.clone());
+        registry.register("disk_queue", "Disk operations waiting for a worker", self.disk.queue.clone());
+        registry.register("disk_active", "Disk operations under way", self.disk.active.clone());
         registry.register("staging_files", "Staging files on disk", self.staging_files.clone());
     }
 }

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::metrics::Metrics;
+use crate::metrics::PoolMetrics;
 use crate::{Error, Result};
 
 #[derive(Clone)]
@@ -16,11 +16,17 @@ pub(crate) struct DiskPool {
     places: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
     queue_max: usize,
-    metrics: Metrics,
+    metrics: PoolMetrics,
+}
+
+/// A place in a pool, given back when it is dropped.
+pub(crate) struct Place {
+    _permit: OwnedSemaphorePermit,
+    _active: Active,
 }
 
 impl DiskPool {
-    pub(crate) fn new(workers: usize, queue_max: usize, metrics: Metrics) -> Self {
+    pub(crate) fn new(workers: usize, queue_max: usize, metrics: PoolMetrics) -> Self {
         Self { places: Arc::new(Semaphore::new(workers.max(1))), waiting: Arc::default(), queue_max, metrics }
     }
 
@@ -34,10 +40,16 @@ impl DiskPool {
         T: Send + 'static,
         F: FnOnce() -> Result<T> + Send + 'static,
     {
+        self.refuse_if_full()?;
+        self.run_always(work).await
+    }
+
+    /// [`Error::Overloaded`] where as much waits as may.
+    pub(crate) fn refuse_if_full(&self) -> Result<()> {
         if self.places.available_permits() == 0 && self.waiting.load(Ordering::Relaxed) >= self.queue_max {
             return Err(Error::Overloaded);
         }
-        self.run_always(work).await
+        Ok(())
     }
 
     /// Runs `work` however much waits: for what ends something that was begun, where refusing would leave litter.
@@ -46,22 +58,27 @@ impl DiskPool {
         T: Send + 'static,
         F: FnOnce() -> Result<T> + Send + 'static,
     {
-        let place = if let Ok(place) = self.places.clone().try_acquire_owned() {
-            place
-        } else {
-            let waiting = Waiting::new(self);
-            let place = self.places.clone().acquire_owned().await.map_err(|_| Error::Stopped)?;
-            drop(waiting);
-            place
-        };
-        let active = Active::new(&self.metrics);
+        let place = self.place().await?;
         tokio::task::spawn_blocking(move || {
-            // Both are given back by the thread that did the work, also when nobody waits for the answer any more.
-            let _held = (place, active);
+            // Given back by the thread that did the work, also when nobody waits for the answer any more.
+            let _held = place;
             work()
         })
         .await
         .map_err(|error| Error::Io(std::io::Error::other(error)))?
+    }
+
+    /// Waits for a place, however much waits.
+    pub(crate) async fn place(&self) -> Result<Place> {
+        let permit = if let Ok(permit) = self.places.clone().try_acquire_owned() {
+            permit
+        } else {
+            let waiting = Waiting::new(self);
+            let permit = self.places.clone().acquire_owned().await.map_err(|_| Error::Stopped)?;
+            drop(waiting);
+            permit
+        };
+        Ok(Place { _permit: permit, _active: Active::new(&self.metrics) })
     }
 }
 
@@ -69,9 +86,9 @@ impl DiskPool {
 struct Active(Gauge);
 
 impl Active {
-    fn new(metrics: &Metrics) -> Self {
-        metrics.disk_active.inc();
-        Self(metrics.disk_active.clone())
+    fn new(metrics: &PoolMetrics) -> Self {
+        metrics.active.inc();
+        Self(metrics.active.clone())
     }
 }
 
@@ -90,7 +107,7 @@ struct Waiting<'pool> {
 impl<'pool> Waiting<'pool> {
     fn new(pool: &'pool DiskPool) -> Self {
         pool.waiting.fetch_add(1, Ordering::Relaxed);
-        pool.metrics.disk_queue.inc();
+        pool.metrics.queue.inc();
         Self { pool, since: Instant::now() }
     }
 }
@@ -98,7 +115,7 @@ impl<'pool> Waiting<'pool> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.pool.waiting.fetch_sub(1, Ordering::Relaxed);
-        self.pool.metrics.disk_queue.dec();
-        self.pool.metrics.disk_wait_seconds.observe(self.since.elapsed().as_secs_f64());
+        self.pool.metrics.queue.dec();
+        self.pool.metrics.wait_seconds.observe(self.since.elapsed().as_secs_f64());
     }
 }

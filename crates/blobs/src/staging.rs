@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::folder::Folder;
 use crate::pool::DiskPool;
+use crate::s3::Source;
 use crate::{Error, Result};
 
 /// Bytes held in memory for one upload before they go to disk.
@@ -202,6 +203,12 @@ impl StagedBlob {
             Ok((self, bytes))
         })
         .await
+    }
+
+    /// The file, to be sent somewhere else.
+    pub(crate) fn source(&mut self) -> Result<Source> {
+        let file = self.spill.file.reopen()?;
+        Ok(Source::new(file, self.pool.clone(), self.size_bytes, self.sha256))
     }
 
     /// Makes the file's bytes durable where they are.

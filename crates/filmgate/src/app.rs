@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
-use blobs::{Blobs, BlobsOptions};
+use blobs::{Blobs, BlobsOptions, S3Options};
 use decoder::{Decoder, DecoderOptions, Recipe};
 use identity::{Identity, IdentityOptions};
 use intake::Intake;
@@ -52,15 +52,12 @@ impl App {
     /// # Errors
     /// Says which part could not be opened, and where.
     pub async fn open(config: Config) -> anyhow::Result<Self> {
-        let durable = config.ingest.durability == Durability::Durable;
+        let durable = config.ingest.durability != Durability::Relaxed;
         make_data_dir(&config.data_dir, durable)?;
-        let root = config.blobs_path();
-        let blobs = Blobs::open(&root, blobs_options(&config, durable))
-            .with_context(|| format!("cannot open the photo store {}", root.display()))?;
+        let blobs = open_blobs(&config, durable)?;
         let records = open_records(&config, &blobs, durable).await?;
         let identity = Identity::new(records.clone(), identity_options(&config), Arc::new(system_clock));
-        let derivatives = Blobs::open(&root.join(DERIVATIVES), derivatives_options(&config, durable))
-            .with_context(|| format!("cannot open the store of derivatives in {}", root.display()))?;
+        let derivatives = open_derivatives(&config, durable)?;
         let decoder = Decoder::new(decoder_options(&config));
         let rooms = intake::Rooms {
             records: records.clone(),
@@ -115,12 +112,12 @@ async fn open_records(config: &Config, blobs: &Blobs, durable: bool) -> anyhow::
             .with_context(|| format!("cannot open the catalog on {}", server.place()));
     }
     let catalog = config.catalog_path();
-    if !is_there(&catalog) && !blobs.is_empty()? {
+    if !is_there(&catalog) && !blobs.is_empty().await? {
         // To recovery they would all be photos that were never answered, to be set aside and one day deleted.
         bail!(
             "the photo store {} holds photos, but their catalog {} is lost: restore it from a backup. To begin anew \
              without these photos, move them away first",
-            blobs.root().display(),
+            blobs.place(),
             catalog.display()
         );
     }
@@ -148,6 +145,33 @@ fn descriptors_max() -> usize {
 /// What the catalog, the disk workers and the runtime open by themselves.
 fn reserved_descriptors(config: &Config) -> usize {
     64 + 3 * (config.records.read_connections + 1) + config.records.connections_max + 3 * config.ingest.disk_workers
+}
+
+/// Opens the store of photos.
+fn open_blobs(config: &Config, durable: bool) -> anyhow::Result<Blobs> {
+    let bucket = config.blobs.bucket_at(&config.blobs.url);
+    let bucket = bucket.map(|bucket| S3Options { ship_later: config.ingest.durability == Durability::Node, ..bucket });
+    open_store(bucket, &config.blobs_path(), blobs_options(config, durable))
+}
+
+/// Opens the store of derivatives: below that of photos, and no time folder of theirs.
+fn open_derivatives(config: &Config, durable: bool) -> anyhow::Result<Blobs> {
+    let below = format!("{}/{DERIVATIVES}", config.blobs.url.trim_end_matches('/'));
+    open_store(
+        config.blobs.bucket_at(&below),
+        &config.blobs_path().join(DERIVATIVES),
+        derivatives_options(config, durable),
+    )
+}
+
+/// A store in this bucket, or in this folder; the folder is where bytes are staged in any case.
+fn open_store(bucket: Option<S3Options>, folder: &Path, options: BlobsOptions) -> anyhow::Result<Blobs> {
+    let place = bucket.as_ref().map(|bucket| format!("{bucket}, staged in ")).unwrap_or_default();
+    let opened = match bucket {
+        Some(bucket) => Blobs::open_s3(folder, options, bucket),
+        None => Blobs::open(folder, options),
+    };
+    opened.with_context(|| format!("cannot open the photo store {place}{}", folder.display()))
 }
 
 fn blobs_options(config: &Config, durable: bool) -> BlobsOptions {

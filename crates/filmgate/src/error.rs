@@ -61,6 +61,8 @@ errors! {
     precondition_failed = PRECONDITION_FAILED, "precondition_failed", "It was changed in the meantime; read it again";
     /// Pictures of a photo are asked for before there are any.
     not_processed_yet = NOT_FOUND, "not_processed_yet", "The photo is stored and not processed yet; ask again in a moment";
+    /// The node that took the photo has it, and the shared store not yet.
+    not_shipped_yet = SERVICE_UNAVAILABLE, "not_shipped_yet", "The photo is still on the server that took it; ask again in a moment";
     /// The range lies behind the photo's end.
     range_not_satisfiable = RANGE_NOT_SATISFIABLE, "range_not_satisfiable", "The range lies behind the end; Content-Range says how many bytes there are";
     /// The user follows tasks often enough.
@@ -128,7 +130,10 @@ impl From<intake::Refusal> for Error {
         if code == INTERNAL {
             return Self::internal(format!("{refusal:?}"));
         }
-        let error = Self::new(status, code, refusal.to_string());
+        let mut error = Self::new(status, code, refusal.to_string());
+        if let intake::Refusal::StorageUnavailable(why) = refusal {
+            error.cause = Some(why);
+        }
         match status {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => error.retry_in(2),
             StatusCode::CONFLICT if code == "idempotency_key_in_progress" => error.retry_in(1),

@@ -32,6 +32,8 @@ pub struct FsckReport {
     pub captures_checked: u64,
     /// Files looked at.
     pub files_checked: u64,
+    /// Captures whose photo is still on another node, which took it (`ingest.durability = "node"`): not judged.
+    pub captures_not_shipped: u64,
     /// Captures whose file is not there.
     pub captures_without_file: Vec<Uuid>,
     /// Captures whose file has another size.
@@ -72,6 +74,7 @@ impl FsckReport {
 pub type FsckError = Box<dyn std::error::Error + Send + Sync>;
 
 enum Fault {
+    NotShipped,
     Missing,
     WrongSize,
     Damaged,
@@ -112,11 +115,16 @@ impl Intake {
             for capture in &captures {
                 report.captures_checked += 1;
                 let Some(fault) = self.check_row(capture, options.deep).await? else { continue };
+                if matches!(fault, Fault::NotShipped) {
+                    report.captures_not_shipped += 1;
+                    continue;
+                }
                 // Deleted while we looked is no fault.
                 if self.records.capture(capture.id).await?.is_none() {
                     continue;
                 }
                 match fault {
+                    Fault::NotShipped => {}
                     Fault::Missing => report.captures_without_file.push(capture.id),
                     Fault::WrongSize => report.captures_of_wrong_size.push(capture.id),
                     Fault::Damaged => report.captures_damaged.push(capture.id),
@@ -176,6 +184,7 @@ impl Intake {
     async fn check_row(&self, capture: &Capture, deep: bool) -> Result<Option<Fault>, FsckError> {
         let found = match self.blobs.look(capture.blob.key.clone(), Part::WHOLE, deep).await {
             Ok(found) => found,
+            Err(blobs::Error::NotShipped) => return Ok(Some(Fault::NotShipped)),
             Err(blobs::Error::NotFound | blobs::Error::BadKey(_)) => return Ok(Some(Fault::Missing)),
             Err(error) => return Err(error.into()),
         };

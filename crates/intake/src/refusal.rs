@@ -66,6 +66,8 @@ pub enum Refusal {
     DiskFull,
     #[error("The server stores nothing until it is restarted; tell the operator")]
     StorageStopped,
+    #[error("The photo store cannot be reached just now; try again shortly")]
+    StorageUnavailable(String),
     #[error("The upload was not received whole: {0}")]
     Body(BodyError),
     #[error("Internal error")]
@@ -109,6 +111,7 @@ pub const ERROR_CODES: &[(&str, u16)] = &[
     ("outcome_unknown", 503),
     ("disk_full", 507),
     ("storage_stopped", 503),
+    ("storage_unavailable", 503),
     ("body_incomplete", 400),
     ("body_timeout", 408),
     ("internal", 500),
@@ -148,6 +151,7 @@ impl Refusal {
             Self::OutcomeUnknown => "outcome_unknown",
             Self::DiskFull => "disk_full",
             Self::StorageStopped => "storage_stopped",
+            Self::StorageUnavailable(_) => "storage_unavailable",
             Self::Body(BodyError::TooSlow(_)) => "body_timeout",
             Self::Body(BodyError::Incomplete(_)) => "body_incomplete",
         }
@@ -179,6 +183,7 @@ impl From<blobs::Error> for Refusal {
             blobs::Error::Full => Self::DiskFull,
             blobs::Error::Overloaded => Self::Overloaded,
             blobs::Error::Stopped => Self::StorageStopped,
+            blobs::Error::Unavailable(why) => Self::StorageUnavailable(why),
             other => Self::Internal(other.to_string()),
         }
     }

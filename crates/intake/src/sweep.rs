@@ -22,6 +22,9 @@ const SWEPT_FOLDERS: usize = 240;
 /// long is nobody's.
 const STAGING_AGE: Duration = Duration::from_secs(6 * 3600);
 
+/// How long an upload in parts may take before it is taken for abandoned: longer than any request's time allows.
+const PARTS_AGE: Duration = Duration::from_secs(24 * 3600);
+
 /// What recovery found.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Recovered {
@@ -99,6 +102,8 @@ impl Intake {
         if failed > 0 {
             return Err(format!("{failed} photos of deleted captures cannot be removed; nothing is forgotten").into());
         }
+        // Also those of derivatives, which lie below the same prefix.
+        self.blobs.abort_abandoned(PARTS_AGE).await?;
         let (tombstones, idempotency_keys) = self.records.forget_before(before).await?;
         self.remove_doomed().await?;
         self.derivatives.clear_staging(STAGING_AGE).await?;

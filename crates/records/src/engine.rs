@@ -87,6 +87,18 @@ impl Engine {
         }
     }
 
+    /// Runs `look` on one moment of the catalog, however long it takes.
+    pub(crate) async fn snapshot<T, F>(&self, look: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Db<'_>) -> Result<T> + Send + 'static,
+    {
+        match self {
+            Self::Sqlite(engine) => engine.snapshot(move |db| look(&Db::Sqlite(db))).await,
+            Self::Postgres(engine) => engine.snapshot(look).await,
+        }
+    }
+
     pub(crate) async fn close(self) {
         match self {
             Self::Sqlite(engine) => engine.close().await,

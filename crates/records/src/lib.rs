@@ -33,6 +33,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod transfer;
 mod users;
 
 use std::path::Path;
@@ -58,6 +59,7 @@ pub use sessions::{Registered, Session, SessionGate, SettingsChoice};
 pub use sqlite::{CatalogOptions, Sync};
 pub use tasks::{Task, TaskFilter, TaskKind, TaskState};
 pub use tokens::{NewToken, Token, TokenScope};
+pub use transfer::{Compared, Progress};
 pub use users::{Role, User, UserChange};
 
 /// The catalog, open. Cheap to clone; every clone is the same catalog.

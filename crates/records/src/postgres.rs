@@ -279,6 +279,24 @@ impl Engine {
         }
     }
 
+    /// Runs `look` on a connection that sees one moment. Where that is lost, so is what it looked at.
+    pub(crate) async fn snapshot<T, F>(&self, look: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Db<'_>) -> Result<T> + Send + 'static,
+    {
+        let session = Session::new(self.connection(self.deadline()).await?, Handle::current(), false);
+        let looking = tokio::task::spawn_blocking(move || {
+            let begin =
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 0";
+            let answer = session.batch(begin).and_then(|()| look(&Db::Postgres(&session)));
+            let is_good = session.batch("ROLLBACK").is_ok();
+            session.put_back(is_good);
+            answer
+        });
+        looking.await.map_err(|error| Error::Conflict(format!("a look at the catalog broke off: {error}")))?
+    }
+
     pub(crate) fn close(&self) {
         self.shared.closed.store(true, Ordering::Release);
         let waking = self.shared.waking.lock().unwrap_or_else(PoisonError::into_inner).take();

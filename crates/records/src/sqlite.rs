@@ -223,6 +223,21 @@ impl Engine {
         .map_err(|error| Error::Conflict(format!("a read of the catalog did not finish: {error}")))?
     }
 
+    /// Runs `look` on one of the readers, which sees one moment.
+    pub(crate) async fn snapshot<T, F>(&self, look: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        self.read(move |db| {
+            db.execute_batch("BEGIN")?;
+            let answer = look(db);
+            db.execute_batch("ROLLBACK")?;
+            answer
+        })
+        .await
+    }
+
     pub(crate) async fn close(self) {
         // The readers first: whoever closes last must be the writer, or the log is not folded into the file.
         self.shared.read_permits.close();

@@ -2,7 +2,7 @@
 //!
 //! It owns: a [`Server`] started from the built binary, a small HTTP/1.1 client ([`http`]) that can also misbehave
 //! ([`connection`]), a [`Worker`] beside it, multipart forms that can be wrong on purpose ([`form`]), photos of any size
-//! ([`photo`]), the calls of the upload contract ([`api`]), and under [`rig`] what the fault rigs in `src/bin` have in
+//! ([`photo`]), an S3 in this process ([`s3`]), the calls of the upload contract ([`api`]), and under [`rig`] what the fault rigs in `src/bin` have in
 //! common.
 //!
 //! It promises: nothing here depends on a crate of the server. The server is judged from outside, by its contract, so
@@ -27,6 +27,7 @@ pub mod photo;
 pub mod process;
 pub mod random;
 pub mod rig;
+pub mod s3;
 pub mod server;
 pub mod worker;
 
@@ -35,5 +36,6 @@ pub use connection::Connection;
 pub use demo::{Demo, Person};
 pub use form::Form;
 pub use http::{Request, Response};
+pub use s3::S3Server;
 pub use server::{Server, ServerBuilder};
 pub use worker::Worker;

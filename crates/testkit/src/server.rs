@@ -23,6 +23,7 @@ use crate::demo::{Demo, Person};
 use crate::matrix;
 use crate::process;
 use crate::rig::cleanup;
+use crate::s3::S3Server;
 use crate::worker::Worker;
 
 /// What `filmgate fsck` said.
@@ -66,6 +67,7 @@ pub struct ServerBuilder {
     wrapper: Vec<OsString>,
     listen: String,
     start_limit: Duration,
+    s3: Option<Arc<S3Server>>,
 }
 
 impl ServerBuilder {
@@ -137,9 +139,22 @@ impl ServerBuilder {
         self
     }
 
+    /// Where `FILMGATE_TEST_BLOBS` says `s3s`: photos in an S3 of the server's own, unless the test says where they are.
+    fn add_other_store(&mut self) -> Result<()> {
+        let wanted = std::env::var("FILMGATE_TEST_BLOBS").unwrap_or_default();
+        ensure!(["", "folder", "s3s"].contains(&&*wanted), "FILMGATE_TEST_BLOBS is folder or s3s, not {wanted}");
+        if wanted == "s3s" && self.s3.is_none() && !self.envs.iter().any(|(name, _)| name == "FILMGATE__BLOBS__URL") {
+            let s3 = S3Server::start()?;
+            self.envs.extend(s3.envs());
+            self.s3 = Some(Arc::new(s3));
+        }
+        Ok(())
+    }
+
     /// Starts it, and returns once it listens.
     pub fn start(mut self) -> Result<Server> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
+        self.add_other_store()?;
         if self.owned.is_none() && (self.data.is_none() || self.log.is_none()) {
             self.owned = Some(Arc::new(Home(cleanup::Folder::new()?)));
         }
@@ -232,6 +247,7 @@ impl Server {
             wrapper: Vec::new(),
             listen: "127.0.0.1:0".to_owned(),
             start_limit: Duration::from_secs(30),
+            s3: None,
         }
     }
 
@@ -270,6 +286,22 @@ impl Server {
 
     pub fn data(&self) -> &Path {
         &self.data
+    }
+
+    /// The S3 that its photos are in, where they are in one of its own.
+    pub fn s3(&self) -> Option<&S3Server> {
+        self.builder.s3.as_deref()
+    }
+
+    /// The folders that its photos and staging files are in, on this machine's disk whatever the store is.
+    pub fn store_folders(&self) -> Vec<PathBuf> {
+        let bucket = self.s3().map(|s3| s3.object(""));
+        std::iter::once(self.data.join("blobs")).chain(bucket).collect()
+    }
+
+    /// The folder that published photos are in.
+    pub fn photo_folder(&self) -> PathBuf {
+        self.store_folders().pop().unwrap_or_default()
     }
 
     /// The program it runs.

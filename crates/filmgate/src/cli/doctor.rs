@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
+use anyhow::Context;
 use clap::Args;
 use records::TaskState;
 use serde::Serialize;
@@ -55,6 +56,7 @@ pub(super) async fn run(args: DoctorArgs, common: &Common) -> anyhow::Result<Exi
         if config.catalog_server().is_some() || config.catalog_path().exists() {
             let app = App::open(config).await?;
             findings.extend(disk(&app).await);
+            findings.extend(bucket(&app).await);
             findings.push(decoding(&app).await);
             findings.extend(tasks(&app).await?);
         } else {
@@ -100,6 +102,10 @@ fn descriptors(config: &Config) -> Finding {
 fn durability(config: &Config) -> Finding {
     match config.ingest.durability {
         Durability::Durable => good("uploads are answered only when they survive a power cut"),
+        Durability::Node => warning(
+            "ingest.durability is node: uploads survive a power cut of this machine; until they are shipped to S3, they \
+             do not survive the loss of its disk",
+        ),
         Durability::Relaxed => {
             bad("ingest.durability is relaxed: a power cut loses photos that were answered; for measurements only")
         }
@@ -233,6 +239,52 @@ async fn disk(app: &App) -> Vec<Finding> {
         Err(error) => findings.push(bad(format!("the photo disk cannot be written: {error}"))),
     }
     findings
+}
+
+/// Whether the bucket takes, gives and gives up a photo.
+async fn bucket(app: &App) -> Vec<Finding> {
+    if !app.config.blobs.is_bucket() {
+        return Vec::new();
+    }
+    let mut findings = Vec::new();
+    match app.blobs.shipping_queue().await {
+        Ok(waiting) if waiting.oldest > Duration::from_secs(600) => findings.push(warning(format!(
+            "{} answered photos wait to be shipped to S3, the oldest for {} minutes: until then this disk alone has them",
+            waiting.photos,
+            waiting.oldest.as_secs() / 60
+        ))),
+        Ok(_) => {}
+        Err(error) => findings.push(bad(format!("what waits to be shipped to S3 cannot be read: {error}"))),
+    }
+    let place = app.blobs.place();
+    findings.push(match probe(app).await {
+        Ok(took) if took > Duration::from_secs(1) => warning(format!(
+            "{place} takes, gives and deletes a photo, but in {:.1} s: each upload waits for the first of these",
+            took.as_secs_f64()
+        )),
+        Ok(took) => good(format!("{place} takes, gives and deletes a photo, in {} ms", took.as_millis())),
+        Err(error) => bad(format!("{place}: {error}")),
+    });
+    findings
+}
+
+async fn probe(app: &App) -> anyhow::Result<Duration> {
+    let settings = &app.config.blobs;
+    // Opened anew: the bucket itself is asked, also where photos are shipped later.
+    let bucket = settings.bucket_at(&settings.url).context("no bucket")?;
+    let blobs = blobs::Blobs::open_s3(&app.blobs.root(), blobs::BlobsOptions::default(), bucket)?;
+    let began = std::time::Instant::now();
+    // A place of its own for each: two doctors must not meet.
+    let key = blobs::key_at(app.now().as_second(), &format!("{}.probe", uuid::Uuid::now_v7()));
+    let mut staging = blobs.stage();
+    staging.write(b"filmgate doctor").await?;
+    let (staged, ()) = staging.finish(|_| ()).await?;
+    let sha256 = staged.sha256;
+    let published = blobs.publish(vec![(staged, key.clone())]).await?;
+    let read = blobs.open_verified(key, blobs::Part::WHOLE, sha256).await.map(|_| ());
+    // Whatever came of the reading, it must not stay.
+    read.and(blobs.unpublish(published).await)?;
+    Ok(began.elapsed())
 }
 
 /// Bytes sent through the proxy to see whether it lets a photo pass: a 12-megapixel JPEG has some 4 MB.

@@ -37,7 +37,7 @@ pub(super) async fn run(args: FsckArgs, common: &Common) -> anyhow::Result<ExitC
     anyhow::ensure!(
         !args.repair || total == 0 || !app.blobs.time_folders().await?.is_empty(),
         "the photo store {} is empty while the catalog has {total} captures: is its disk mounted? Nothing was repaired",
-        app.blobs.root().display()
+        app.blobs.place()
     );
     let show_progress = std::io::stderr().is_terminal() && !common.json;
     let progress = |done: u64| {
@@ -66,6 +66,12 @@ fn words(report: &FsckReport, repair: bool, server_runs: bool) -> String {
         lines.push(
             "a server may be at work: files younger than 15 minutes without a capture were not judged".to_owned(),
         );
+    }
+    if report.captures_not_shipped > 0 {
+        lines.push(format!(
+            "{} captures are still on the node that took them, or lost with it, and were not judged",
+            report.captures_not_shipped
+        ));
     }
     let lists: [(&str, Vec<String>); 8] = [
         ("captures whose file is missing", report.captures_without_file.iter().map(ToString::to_string).collect()),

@@ -78,6 +78,11 @@ where
     if app.config.ingest.durability == Durability::Relaxed {
         tracing::warn!("ingest.durability is relaxed: a power cut may lose photos that were answered with a 2xx");
     }
+    if app.config.ingest.durability == Durability::Node {
+        tracing::warn!(
+            "ingest.durability is node: photos that were answered are lost if this disk is, until S3 has them"
+        );
+    }
     let tls = match app.config.server.tls_files() {
         Some((certificate, key)) => {
             Some(Tls::load(TlsFiles { certificate: certificate.to_owned(), key: key.to_owned() })?)
@@ -108,6 +113,10 @@ where
             }
         }
     });
+    let shipping = tokio::spawn({
+        let (blobs, stop) = (app.blobs.clone(), stop_tasks.subscribe());
+        async move { blobs.ship(stop).await }
+    });
     let watchdog = listen::systemd::watchdog();
     stage.mark_unchanged();
     let mut cut = stage.clone();
@@ -135,6 +144,8 @@ where
         // What runs is taken back by the next start.
         _ = cut.wait_for(|stage| *stage == Stage::Cut) => running.abort(),
     }
+    // What still waits is on the disk, for the next start.
+    shipping.abort();
     tasks.close();
     tracing::info!(served = drained.served, refused = drained.refused, cut = drained.cut, "stopped");
     app.records.clone().close().await;

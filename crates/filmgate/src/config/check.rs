@@ -11,6 +11,7 @@ use std::path::Path;
 use super::declare::KEYS;
 use super::layers::Layers;
 use super::problems::{Problem, Source};
+use super::settings::{Durability, ServeFrom};
 use super::values::group_digits;
 
 /// The first must not be above the second, and why.
@@ -57,6 +58,46 @@ pub(super) fn relations(layers: &mut Layers) {
         }
     }
     tls_files(layers);
+    bucket(layers);
+}
+
+/// What goes with photos in a bucket, and what goes with nothing else.
+fn bucket(layers: &mut Layers) {
+    const URL: &str = "blobs.url";
+    if layers.broken.contains(URL) {
+        return;
+    }
+    let config = &layers.config;
+    let (is_bucket, needs_bucket) = (
+        config.blobs.is_bucket(),
+        [
+            ("ingest.durability", "node", config.ingest.durability == Durability::Node),
+            ("blobs.serve", "redirect", config.blobs.serve == ServeFrom::Redirect),
+        ],
+    );
+    let keys = [
+        ("blobs.s3_access_key_id", config.blobs.s3_access_key_id.is_empty()),
+        ("blobs.s3_secret_access_key", config.blobs.s3_secret_access_key.is_empty()),
+    ];
+    for (name, value, _) in
+        needs_bucket.into_iter().filter(|(name, .., is_set)| *is_set && !is_bucket && !layers.broken.contains(name))
+    {
+        layers.problems.push(Problem {
+            place: place(layers, &[name]),
+            what: format!("{name} is \"{value}\", and the photos are in a folder: it is for photos in S3"),
+            allowed: Some(format!("\"{value}\" together with blobs.url = \"s3://BUCKET\"")),
+            hint: Some(format!("leave {name} out, or name a bucket")),
+        });
+    }
+    for (name, _) in keys.into_iter().filter(|(name, is_empty)| *is_empty && is_bucket && !layers.broken.contains(name))
+    {
+        layers.problems.push(Problem {
+            place: place(layers, &[URL]),
+            what: format!("{URL} is a bucket, and {name} is not set"),
+            allowed: Some("both keys, as the store gave them".to_owned()),
+            hint: Some(format!("set {name}, best from a file of its own or the environment")),
+        });
+    }
 }
 
 /// Both or none, and readable now rather than at the first handshake.

@@ -27,6 +27,7 @@
 
 #[macro_use]
 mod declare;
+mod bucket;
 mod check;
 mod example;
 mod file;

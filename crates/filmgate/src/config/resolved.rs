@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use records::PostgresOptions;
 
-use super::settings::{Config, Server};
+use super::bucket;
+use super::settings::{Blobs, Config, Server};
 
 impl Config {
     /// How to reach the catalog's PostgreSQL server, where it is on one.
@@ -27,9 +28,9 @@ impl Config {
         self.catalog_server().map_or_else(|| self.catalog_path().display().to_string(), |server| server.place())
     }
 
-    /// `file:PATH` of the photos, also where nothing is set.
+    /// `file:PATH` of the photos, also where nothing is set; or the bucket.
     pub fn blobs_url(&self) -> String {
-        format!("file:{}", self.blobs_path().display())
+        if self.blobs.is_bucket() { self.blobs.url.clone() } else { format!("file:{}", self.blobs_path().display()) }
     }
 
     /// The catalog's file, where it is in one.
@@ -37,9 +38,34 @@ impl Config {
         path_of(self.records.url.expose()).unwrap_or_else(|| self.data_dir.join("catalog.sqlite"))
     }
 
-    /// The folder of the photos.
+    /// The folder of the photos; with a bucket, the one that they are staged in.
     pub fn blobs_path(&self) -> PathBuf {
-        path_of(&self.blobs.url).unwrap_or_else(|| self.data_dir.join("blobs"))
+        let path = if self.blobs.is_bucket() { None } else { path_of(&self.blobs.url) };
+        path.unwrap_or_else(|| self.data_dir.join("blobs"))
+    }
+}
+
+impl Blobs {
+    /// Whether photos are in S3.
+    pub fn is_bucket(&self) -> bool {
+        bucket::parts(&self.url).is_some()
+    }
+
+    /// How a bucket of this address is spoken to by these settings; `None` where it is the address of none.
+    pub fn bucket_at(&self, url: &str) -> Option<blobs::S3Options> {
+        let (bucket, prefix) = bucket::parts(url)?;
+        Some(blobs::S3Options {
+            bucket: bucket.to_owned(),
+            prefix: prefix.to_owned(),
+            endpoint: (!self.s3_endpoint.is_empty()).then(|| self.s3_endpoint.clone()),
+            region: self.s3_region.clone(),
+            access_key_id: self.s3_access_key_id.expose().to_owned(),
+            secret_access_key: self.s3_secret_access_key.expose().to_owned(),
+            path_style: self.s3_path_style,
+            timeout: self.s3_timeout(),
+            retry: self.s3_retry(),
+            ship_later: false,
+        })
     }
 }
 

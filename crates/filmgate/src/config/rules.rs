@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
+use super::bucket;
 use super::problems::Mistake;
 use super::secret::Secret;
 use super::suggest;
@@ -59,8 +60,31 @@ pub(super) const RECORDS_URL: Rule<Secret> = Rule {
 };
 
 pub(super) const BLOBS_URL: Rule<String> = Rule {
-    allowed: "\"file:PATH\"; or empty for blobs in the data folder",
-    check: |text| store(text, "file", &["s3"]).map_err(|mistake| vec![mistake]),
+    allowed: "\"file:PATH\", \"s3://BUCKET\" or \"s3://BUCKET/PREFIX\"; or empty for blobs in the data folder",
+    check: |text| bucket::blobs_url(text).map_err(|mistake| vec![mistake]),
+};
+
+pub(super) const S3_ENDPOINT: Rule<String> = Rule {
+    allowed: "scheme, host and port, as \"http://127.0.0.1:3900\"; or empty for AWS",
+    check: |text| {
+        if text.is_empty() { Ok(()) } else { origin(text).map_err(|mistake| vec![mistake]) }
+    },
+};
+
+pub(super) const S3_REGION: Rule<String> = Rule {
+    allowed: "the name of a region, as \"us-east-1\" or \"garage\"",
+    check: |text| word(text, "-").map_err(|mistake| vec![mistake]),
+};
+
+pub(super) const S3_KEY: Rule<Secret> = Rule {
+    allowed: "a key as the store gave it, without spaces; or empty",
+    check: |secret| {
+        if secret.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+            Ok(())
+        } else {
+            Err(vec![Mistake::plain("holds spaces or characters that no key has").hint("copy it once more")])
+        }
+    },
 };
 
 pub(super) const REDIS_URL: Rule<Secret> = Rule {
@@ -283,7 +307,7 @@ fn is_host_name(host: &str) -> bool {
 }
 
 /// `scheme:PATH` or empty. The path is taken as it is written.
-fn store(text: &str, scheme: &str, later: &[&str]) -> Result<(), Mistake> {
+pub(super) fn store(text: &str, scheme: &str, later: &[&str]) -> Result<(), Mistake> {
     if text.is_empty() {
         return Ok(());
     }

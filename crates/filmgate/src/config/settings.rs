@@ -29,9 +29,21 @@ choices! {
     Durability {
         /// The photo survives a power cut.
         Durable = "durable",
+        /// The photo survives a power cut of this machine, and not the loss of its disk.
+        Node = "node",
         /// The photo survives a crash of the program, not of the machine.
         Relaxed = "relaxed",
-    } later ["node"]
+    } later []
+}
+
+choices! {
+    /// How photos in a bucket reach who asks for them.
+    ServeFrom {
+        /// Through the server, checked before their first byte.
+        Stream = "stream",
+        /// By a signed address of the bucket.
+        Redirect = "redirect",
+    } later []
 }
 
 choices! {
@@ -140,9 +152,12 @@ settings! {
         /// captures. "queued": 202 and the tasks that process them. A request may ask for the other
         /// by `Prefer: respond-async` or `Prefer: wait=10`.
         mode: Mode = Mode::Direct;
-        /// What a 2xx promises. "durable": the photo survives a power cut.
+        /// What a 2xx promises. "durable": the photo survives a power cut; with photos in S3, S3 has it.
+        /// "node", for photos in S3 alone: it survives a power cut of this machine, on its disk, and is
+        /// shipped to S3 afterwards. If this machine's disk is lost before that, photos that were
+        /// answered are lost; until then other nodes cannot show them.
         /// "relaxed" does not wait for the disk, and risks that: a photo that was answered with a
-        /// 2xx may be lost at a power cut. ("node" is not in this version yet.)
+        /// 2xx may be lost at a power cut.
         durability: Durability = Durability::Durable;
         /// What is checked before the answer. "structure": type, header, dimensions, completeness.
         /// "decode": also that the photo can be decoded; a 422 then comes before the answer, and
@@ -211,8 +226,33 @@ settings! {
 
     /// Where the photos themselves are.
     [blobs] Blobs {
-        /// "file:PATH", a folder. Empty: blobs in the data folder. (S3 is not in this version yet.)
+        /// "file:PATH", a folder; or "s3://BUCKET" or "s3://BUCKET/PREFIX", a bucket that is there, of
+        /// AWS, Garage, MinIO or another store that speaks S3. Empty: blobs in the data folder.
+        /// With a bucket, photos on their way to it are in that folder, on this machine's own disk.
         url: String = "", must rules::BLOBS_URL;
+        /// The store's address, as in `http://127.0.0.1:3900`. Empty: AWS, by region.
+        s3_endpoint: String = "", must rules::S3_ENDPOINT;
+        /// The region that requests are signed for. Garage's is "garage" unless it was set.
+        s3_region: String = "us-east-1", must rules::S3_REGION;
+        /// The key that may read, write, list and delete in the bucket.
+        s3_access_key_id: Secret = "", must rules::S3_KEY;
+        /// Its secret.
+        s3_secret_access_key: Secret = "", must rules::S3_KEY;
+        /// Ask for https://host/bucket/key, as most stores beside AWS want it, instead of
+        /// https://bucket.host/key.
+        s3_path_style: bool = true;
+        /// Longest that one request to S3 may take, in milliseconds, with all of its bytes.
+        s3_timeout_ms: u64 = 30_000, in 100..=600_000, as s3_timeout in milliseconds;
+        /// How long a request that failed is tried again, in milliseconds; then an upload gets a 503
+        /// with Retry-After. 0: not at all.
+        s3_retry_ms: u64 = 10_000, in 0..=600_000, as s3_retry in milliseconds;
+        /// How photos in a bucket are served. "stream": through this server, compared with their
+        /// checksum before the first byte. "redirect": by a signed address of the bucket, which spares
+        /// this server the bytes and gives up that check, the revocation of a sign-in within the
+        /// address's time, and answers that name no other host: docs/operations.md.
+        serve: ServeFrom = ServeFrom::Stream;
+        /// How long a signed address is good for, in seconds.
+        signed_url_seconds: u64 = 60, in 1..=604_800, as signed_url_time in seconds;
     }
 
     /// What is made of a photo after its upload: pictures to show, and signs of its quality.

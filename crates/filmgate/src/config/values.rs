@@ -336,6 +336,11 @@ pub(super) fn milliseconds(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
+/// The unit of keys that end in `_seconds`.
+pub(super) fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
 /// The unit of keys that end in `_hours`.
 pub(super) fn hours(count: u64) -> Duration {
     Duration::from_secs(count * 60 * 60)

@@ -125,7 +125,7 @@ pub async fn file(
     let capture = find(&app, &caller, filename.clone()).await?;
     match serve(&app, &caller, &capture, size, &method, &headers).await {
         // Deleted, processed anew or replaced since its row was read: what lies there now is what counts.
-        Err(Unserved::Vanished) => {
+        Err(Unserved::Vanished(_)) => {
             let capture = find(&app, &caller, filename).await?;
             serve(&app, &caller, &capture, size, &method, &headers).await.map_err(Into::into)
         }
@@ -142,8 +142,8 @@ async fn find(app: &App, caller: &SignedIn, filename: String) -> Result<Capture>
 
 /// Why a capture was not served.
 enum Unserved {
-    /// Its row is there and its bytes are not.
-    Vanished,
+    /// Its row is there and its bytes are not; and what to say if that is still so at a second look.
+    Vanished(Error),
     Refused(Error),
 }
 
@@ -156,8 +156,7 @@ impl From<Error> for Unserved {
 impl From<Unserved> for Error {
     fn from(unserved: Unserved) -> Self {
         match unserved {
-            Unserved::Vanished => Self::internal(blobs::Error::NotFound),
-            Unserved::Refused(error) => error,
+            Unserved::Vanished(error) | Unserved::Refused(error) => error,
         }
     }
 }
@@ -165,9 +164,14 @@ impl From<Unserved> for Error {
 impl From<FileRefusal> for Unserved {
     fn from(refusal: FileRefusal) -> Self {
         Self::Refused(match refusal {
-            FileRefusal::Store(blobs::Error::NotFound) => return Self::Vanished,
+            FileRefusal::Store(error @ blobs::Error::NotFound) => return Self::Vanished(Error::internal(error)),
+            FileRefusal::Store(blobs::Error::NotShipped) => {
+                return Self::Vanished(Error::not_shipped_yet().retry_in(5));
+            }
             FileRefusal::Damaged => Error::damaged(),
-            FileRefusal::Store(blobs::Error::Overloaded) => intake::Refusal::Overloaded.into(),
+            FileRefusal::Store(error @ (blobs::Error::Overloaded | blobs::Error::Unavailable(_))) => {
+                intake::Refusal::from(error).into()
+            }
             FileRefusal::Store(error) => Error::internal(error),
         })
     }

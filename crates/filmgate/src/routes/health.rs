@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::ProblemResponse;
 use crate::app::App;
+use crate::config::Durability;
 use crate::error::{Error, Result};
 
 /// The process runs
@@ -25,6 +26,9 @@ pub async fn livez() -> &'static str {
 /// A command beside the server may hold the catalog for a moment.
 const HELD_UP_MAX: Duration = Duration::from_secs(1);
 
+/// A load balancer waits a few seconds itself.
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Whether uploads should be sent here.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Readiness {
@@ -36,7 +40,7 @@ pub struct Readiness {
 
 /// Ready for uploads
 ///
-/// Not while draining, with too little disk, a full disk queue, a full house, a catalog that another program holds, or
+/// Not while draining, with a photo store in S3 that is away, with too little disk, a full disk queue, a full house, a catalog that another program holds, or
 /// a store that stopped after a failed fsync.
 #[utoipa::path(get, path = "/readyz", tag = "Operation", security(()),
     responses((status = 200, description = "Ready", body = Readiness), (status = 503, description = "Not ready", body = Readiness),
@@ -61,6 +65,16 @@ async fn problems(app: &App) -> Vec<String> {
         }
         Ok(_) => {}
         Err(error) => problems.push(format!("the photo disk cannot be asked: {error}")),
+    }
+    match tokio::time::timeout(STORE_TIMEOUT, app.blobs.ping()).await {
+        Ok(Ok(())) => {}
+        // Uploads go on: they are shipped later.
+        Ok(Err(_)) | Err(_) if app.config.ingest.durability == Durability::Node => {}
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "not ready");
+            problems.push("the photo store cannot be reached (blobs.url); filmgate doctor says more".to_owned());
+        }
+        Err(_) => problems.push("the photo store does not answer (blobs.url)".to_owned()),
     }
     let (waiting, waiting_max) = app.blobs.queue();
     if waiting >= waiting_max {

@@ -56,7 +56,9 @@ pub fn files_of_store(server: &Server) -> Vec<PathBuf> {
         }
     }
     let mut found = Vec::new();
-    walk(&server.data().join("blobs"), &mut found);
+    for folder in server.store_folders() {
+        walk(&folder, &mut found);
+    }
     found.extend(testkit::matrix::objects(server.data()).unwrap());
     found
 }

@@ -21,7 +21,7 @@ fn derivative(key: &str) -> Derivative {
     }
 }
 
-fn processed(hash: u64, key: &str) -> Processed {
+pub fn processed(hash: u64, key: &str) -> Processed {
     Processed {
         width_px: 720,
         height_px: 1280,

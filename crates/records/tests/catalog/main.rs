@@ -17,4 +17,5 @@ mod settings;
 mod sqlite;
 mod support;
 mod tasks;
+mod transfer;
 mod two;

@@ -1,5 +1,6 @@
 //! One rig for all: a folder of its own, a file, variables and flags in, settings or messages out.
 
+mod buckets;
 mod layers;
 mod names;
 mod relations;

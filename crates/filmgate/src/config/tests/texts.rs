@@ -200,7 +200,7 @@ fn a_text_that_does_not_look_as_it_must() {
             File(r#"blobs.url = "file:""#),
             r#"
                 FILE:1:13: blobs.url: `file:` names no file or folder
-                allowed: "file:PATH"; or empty for blobs in the data folder
+                allowed: "file:PATH", "s3://BUCKET" or "s3://BUCKET/PREFIX"; or empty for blobs in the data folder
                 hint: the default is url = ""
             "#,
         ),

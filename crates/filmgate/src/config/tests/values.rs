@@ -238,18 +238,18 @@ fn a_choice_that_there_is_not_or_not_yet() {
             "#,
         ),
         (
-            File(r#"ingest.durability = "node""#),
+            File(r#"blobs.serve = "stram""#),
             r#"
-                FILE:1:21: ingest.durability: `node` is not in this version yet
-                allowed: "durable" or "relaxed"
-                hint: the default is durability = "durable"
+                FILE:1:15: blobs.serve: `stram` is not one of the choices
+                allowed: "stream" or "redirect"
+                hint: write serve = "stream"
             "#,
         ),
         (
             File(r#"ingest.durability = "fast""#),
             r#"
                 FILE:1:21: ingest.durability: `fast` is not one of the choices
-                allowed: "durable" or "relaxed"
+                allowed: "durable" or "node" or "relaxed"
                 hint: the default is durability = "durable"
             "#,
         ),
@@ -282,14 +282,6 @@ fn a_choice_that_there_is_not_or_not_yet() {
             r#"
                 FILE:1:15: records.url: is no address of a PostgreSQL database: invalid value for option `port`
                 allowed: "sqlite:PATH", or "postgres://USER:PASSWORD@HOST:5432/DATABASE"; or empty for catalog.sqlite in the data folder
-                hint: the default is url = ""
-            "#,
-        ),
-        (
-            File(r#"blobs.url = "s3://bucket""#),
-            r#"
-                FILE:1:13: blobs.url: `s3:` is not in this version yet
-                allowed: "file:PATH"; or empty for blobs in the data folder
                 hint: the default is url = ""
             "#,
         ),

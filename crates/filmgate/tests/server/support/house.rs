@@ -130,7 +130,7 @@ pub fn without_id(response: &Response) -> (u16, Vec<(String, String)>, String) {
 /// Where the store keeps the photo of this filename.
 #[track_caller]
 pub fn stored_file(server: &Server, filename: &str) -> PathBuf {
-    let aside = server.data().join("blobs/.quarantine");
+    let aside = server.photo_folder().join(".quarantine");
     let mut files = files_of_store(server);
     files.retain(|path| path.ends_with(filename) && !path.starts_with(&aside));
     files.pop().unwrap_or_else(|| panic!("{filename} is not in the store"))
