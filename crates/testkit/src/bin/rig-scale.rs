@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "a rig prints its findings")]
 #![allow(clippy::cast_precision_loss, reason = "figures for a person")]
 
+use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -370,6 +371,7 @@ impl Node {
             .envs(envs.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            .stderr(File::create(home.path().join("node.log")).context("making a node's log")?)
             .spawn()
             .context("starting a node")?;
         let node = Self { child, address, _home: home };
