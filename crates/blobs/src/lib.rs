@@ -261,6 +261,36 @@ impl Blobs {
         }
     }
 
+    /// Whether these bytes lie under this key. A bucket is believed its note of a checksum that it compared itself, but
+    /// for `deep`; a folder is read.
+    pub async fn holds(&self, key: &str, size_bytes: u64, sha256: [u8; 32], deep: bool) -> Result<bool> {
+        if let (Store::S3(s3), false) = (&self.store, deep) {
+            return s3.holds(key, size_bytes, sha256).await;
+        }
+        match self.look(key.to_owned(), Part::WHOLE, true).await {
+            Ok(found) => Ok((found.size_bytes, found.sha256) == (size_bytes, Some(sha256))),
+            Err(Error::NotFound | Error::NotShipped) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// An address under which anybody may read a blob for so long: `None` where the store has none, or where the blob
+    /// waits on this node. What it says of the bytes (`content_type`, `disposition`) is signed with it.
+    ///
+    /// Nothing is compared with a checksum by whoever reads it there.
+    pub async fn signed_url(
+        &self,
+        key: &str,
+        time: Duration,
+        content_type: &str,
+        disposition: &str,
+    ) -> Result<Option<String>> {
+        match &self.store {
+            Store::Folder(_) => Ok(None),
+            Store::S3(s3) => s3.signed_url(key, time, content_type, disposition).await,
+        }
+    }
+
     /// The time folders (`<YYYY-MM-DD>/<HHMM>`), oldest first.
     pub async fn time_folders(&self) -> Result<Vec<String>> {
         self.newest_time_folders(usize::MAX).await

@@ -54,10 +54,11 @@ impl App {
     pub async fn open(config: Config) -> anyhow::Result<Self> {
         let durable = config.ingest.durability != Durability::Relaxed;
         make_data_dir(&config.data_dir, durable)?;
-        let blobs = open_blobs(&config, durable)?;
-        let records = open_records(&config, &blobs, durable).await?;
+        let blobs = open_blobs(&config, &config.blobs_path(), durable)?;
+        refuse_lost_catalog(&config, &blobs).await?;
+        let records = open_catalog(&config).await?;
         let identity = Identity::new(records.clone(), identity_options(&config), Arc::new(system_clock));
-        let derivatives = open_derivatives(&config, durable)?;
+        let derivatives = open_derivatives(&config, &config.blobs_path(), durable)?;
         let decoder = Decoder::new(decoder_options(&config));
         let rooms = intake::Rooms {
             records: records.clone(),
@@ -93,7 +94,27 @@ impl App {
     }
 }
 
-async fn open_records(config: &Config, blobs: &Blobs, durable: bool) -> anyhow::Result<Records> {
+/// To recovery, photos without a catalog would all be photos that were never answered, to be set aside and one day
+/// deleted.
+async fn refuse_lost_catalog(config: &Config, blobs: &Blobs) -> anyhow::Result<()> {
+    let catalog = config.catalog_path();
+    if config.catalog_server().is_none() && !is_there(&catalog) && !blobs.is_empty().await? {
+        bail!(
+            "the photo store {} holds photos, but their catalog {} is lost: restore it from a backup. To begin anew \
+             without these photos, move them away first",
+            blobs.place(),
+            catalog.display()
+        );
+    }
+    Ok(())
+}
+
+/// Opens the catalog alone.
+///
+/// # Errors
+/// Says where it is and why it cannot be opened.
+pub async fn open_catalog(config: &Config) -> anyhow::Result<Records> {
+    let durable = config.ingest.durability != Durability::Relaxed;
     let options = CatalogOptions {
         sync: if durable { records::Sync::Durable } else { records::Sync::Relaxed },
         read_connections: config.records.read_connections,
@@ -112,15 +133,6 @@ async fn open_records(config: &Config, blobs: &Blobs, durable: bool) -> anyhow::
             .with_context(|| format!("cannot open the catalog on {}", server.place()));
     }
     let catalog = config.catalog_path();
-    if !is_there(&catalog) && !blobs.is_empty().await? {
-        // To recovery they would all be photos that were never answered, to be set aside and one day deleted.
-        bail!(
-            "the photo store {} holds photos, but their catalog {} is lost: restore it from a backup. To begin anew \
-             without these photos, move them away first",
-            blobs.place(),
-            catalog.display()
-        );
-    }
     let records =
         Records::open(&catalog, &options).with_context(|| format!("cannot open the catalog {}", catalog.display()))?;
     if durable {
@@ -147,21 +159,26 @@ fn reserved_descriptors(config: &Config) -> usize {
     64 + 3 * (config.records.read_connections + 1) + config.records.connections_max + 3 * config.ingest.disk_workers
 }
 
+/// Opens both stores beside those of a server, staging in this folder where they are in a bucket.
+///
+/// # Errors
+/// Says which could not be opened, and where.
+pub fn open_stores(config: &Config, staging: &Path) -> anyhow::Result<(Blobs, Blobs)> {
+    let folder = if config.blobs.is_bucket() { staging.to_owned() } else { config.blobs_path() };
+    Ok((open_blobs(config, &folder, true)?, open_derivatives(config, &folder, true)?))
+}
+
 /// Opens the store of photos.
-fn open_blobs(config: &Config, durable: bool) -> anyhow::Result<Blobs> {
+fn open_blobs(config: &Config, folder: &Path, durable: bool) -> anyhow::Result<Blobs> {
     let bucket = config.blobs.bucket_at(&config.blobs.url);
     let bucket = bucket.map(|bucket| S3Options { ship_later: config.ingest.durability == Durability::Node, ..bucket });
-    open_store(bucket, &config.blobs_path(), blobs_options(config, durable))
+    open_store(bucket, folder, blobs_options(config, durable))
 }
 
 /// Opens the store of derivatives: below that of photos, and no time folder of theirs.
-fn open_derivatives(config: &Config, durable: bool) -> anyhow::Result<Blobs> {
+fn open_derivatives(config: &Config, folder: &Path, durable: bool) -> anyhow::Result<Blobs> {
     let below = format!("{}/{DERIVATIVES}", config.blobs.url.trim_end_matches('/'));
-    open_store(
-        config.blobs.bucket_at(&below),
-        &config.blobs_path().join(DERIVATIVES),
-        derivatives_options(config, durable),
-    )
+    open_store(config.blobs.bucket_at(&below), &folder.join(DERIVATIVES), derivatives_options(config, durable))
 }
 
 /// A store in this bucket, or in this folder; the folder is where bytes are staged in any case.

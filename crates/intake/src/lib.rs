@@ -164,6 +164,11 @@ impl Intake {
         self.admission.register_metrics(registry);
     }
 
+    /// The store of what processing makes.
+    pub fn derivatives(&self) -> &Blobs {
+        &self.derivatives
+    }
+
     /// Uploads under way, and the most there may be.
     pub fn uploads_in_flight(&self) -> (usize, usize) {
         (self.admission.requests(), self.limits.uploads_in_flight_max)

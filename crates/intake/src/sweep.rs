@@ -74,10 +74,10 @@ impl Intake {
             // Other nodes are at work: their photos have no rows yet. The sweep knows which are too old for that.
             return Ok(Recovered { staging_files, files_quarantined: 0 });
         }
-        let folders = self.blobs.time_folders().await?;
+        let folders = self.blobs.newest_time_folders(RECOVERY_FOLDERS).await?;
         let mut orphans = Orphans::default();
-        for folder in folders.iter().rev().take(RECOVERY_FOLDERS) {
-            let found = self.orphans_in(folder.clone(), Duration::ZERO, &mut 0).await?;
+        for folder in folders {
+            let found = self.orphans_in(folder, Duration::ZERO, &mut 0).await?;
             orphans.unknown.extend(found.unknown);
             orphans.buried.extend(found.buried);
         }
@@ -125,7 +125,7 @@ impl Intake {
 
     /// Sets aside photos that nodes published and did not live to record.
     async fn set_aside_unrecorded(&self) -> Result<(), FsckError> {
-        for folder in self.blobs.time_folders().await?.into_iter().rev().take(SWEPT_FOLDERS) {
+        for folder in self.blobs.newest_time_folders(SWEPT_FOLDERS).await? {
             let orphans = self.orphans_in(folder, ORPHAN_AGE, &mut 0).await?;
             let aside = self.set_aside(&orphans.unknown, &orphans.buried).await?;
             if aside > 0 {
@@ -138,7 +138,7 @@ impl Intake {
     /// Removes what workers published and did not live to record, in the newest folders.
     async fn remove_unrecorded_derivatives(&self, folders_max: usize) -> Result<usize, FsckError> {
         let mut removed = 0;
-        for folder in self.derivatives.time_folders().await?.into_iter().rev().take(folders_max) {
+        for folder in self.derivatives.newest_time_folders(folders_max).await? {
             for key in self.unrecorded_in(folder).await? {
                 self.derivatives.delete(key).await?;
                 removed += 1;

@@ -122,6 +122,30 @@ impl Records {
         self.engine.held_up()
     }
 
+    /// The version of its schema, and the newest that this program knows.
+    pub async fn schema_version(&self) -> Result<(i64, i64)> {
+        let found = self.engine.read(|db| match db.dialect() {
+            Dialect::Sqlite => db.scalar("PRAGMA user_version", &[]),
+            Dialect::Postgres => db.scalar("SELECT max(version) FROM schema_versions", &[]),
+        });
+        Ok((found.await?, schema::known()))
+    }
+
+    /// Other programs of Filmgate's that are connected just now; none where each has its own file.
+    pub async fn connected_programs(&self) -> Result<u64> {
+        self.engine
+            .read(|db| match db.dialect() {
+                Dialect::Sqlite => Ok(0),
+                Dialect::Postgres => db.scalar(
+                    "SELECT count(DISTINCT application_name) FROM pg_stat_activity
+                     WHERE datname = current_database() AND application_name LIKE 'filmgate/%'
+                       AND application_name <> current_setting('application_name')",
+                    &[],
+                ),
+            })
+            .await
+    }
+
     /// Asks the catalog a trivial question, for readiness checks.
     pub async fn ping(&self) -> Result<()> {
         self.engine.read(|db| db.one("SELECT 1", &[], |_| Ok(()))).await

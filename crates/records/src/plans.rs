@@ -67,7 +67,7 @@ fn hot_queries_go_by_their_index() {
         check(&db, &neighbour_sql(side, order), &index);
     }
     let by_id = "UPDATE tasks SET state = 'STARTED' WHERE id = ?1 AND is_ready = 1 AND kind = ?5";
-    check(&db, by_id, "PRIMARY KEY (id=?");
+    check(&db, by_id, "INDEX sqlite_autoindex_tasks_1 (id=?");
 }
 
 #[test]

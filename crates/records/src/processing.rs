@@ -260,11 +260,13 @@ fn neighbour(db: &Db<'_>, id: Uuid, side: &str, order: &str) -> Result<Option<Uu
     db.optional(&neighbour_sql(side, order), &values![id], |row| row.get(0))
 }
 
+/// What it is compared with stands in the statement as single values: joined to, PostgreSQL would read and sort the
+/// whole session.
 pub(crate) fn neighbour_sql(side: &str, order: &str) -> String {
     format!(
-        "SELECT other.id FROM captures AS this JOIN captures AS other ON other.session_id = this.session_id
-         WHERE this.id = ? AND (other.received_at, other.id) {side} (this.received_at, this.id)
-         ORDER BY other.received_at {order}, other.id {order} LIMIT 1"
+        "SELECT id FROM captures WHERE session_id = (SELECT session_id FROM captures WHERE id = ?1)
+         AND (received_at, id) {side} ((SELECT received_at FROM captures WHERE id = ?1), ?1)
+         ORDER BY received_at {order}, id {order} LIMIT 1"
     )
 }
 
@@ -422,6 +424,30 @@ impl Records {
                 )
             })
             .await
+    }
+
+    /// These are a capture's bytes now; for a copy of a catalog whose original has changed them meanwhile.
+    pub async fn set_blob(&self, capture_id: Uuid, blob: StoredBlob, received_sha256: Option<[u8; 32]>) -> Result<()> {
+        self.engine
+            .write_again(move |db| {
+                db.execute(
+                    "UPDATE captures SET blob_key = ?2, blob_format = ?3, size_bytes = ?4, sha256 = ?5,
+                                         received_sha256 = ?6 WHERE id = ?1",
+                    &values![capture_id, blob.key, blob.format, blob.size_bytes, blob.sha256, received_sha256],
+                )?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// A capture's derivatives are not there: they are forgotten, and made again.
+    pub async fn lose_derivatives(&self, capture_id: Uuid, now: Timestamp) -> Result<()> {
+        self.change_tasks(move |db| {
+            doom_derivatives(db, capture_id, now)?;
+            db.execute("DELETE FROM derivatives WHERE capture_id = ?", &values![capture_id])?;
+            tasks::process_again(db, capture_id, now)
+        })
+        .await
     }
 
     /// A derivative is lost or damaged: its capture is processed once more, whether or not its task is still known.

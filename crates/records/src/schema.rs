@@ -30,13 +30,20 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/0002_processing.sql"),
         postgres: Some(include_str!("migrations/postgres/0002_first.sql")),
     },
-    // A later version that older ones can still work with: nodes of both run side by side in a test.
-    #[cfg(feature = "next-schema")]
     Migration {
         version: 3,
         compatible_from: 2,
-        sqlite: include_str!("migrations/next/0003_next.sql"),
-        postgres: Some(include_str!("migrations/next/0003_next.sql")),
+        sqlite: include_str!("migrations/0003_rowids.sql"),
+        // Nothing changes there: the numbers are the same on both.
+        postgres: Some(""),
+    },
+    // A later version that older ones can still work with: nodes of both run side by side in a test.
+    #[cfg(feature = "next-schema")]
+    Migration {
+        version: 4,
+        compatible_from: 2,
+        sqlite: include_str!("migrations/next/0004_next.sql"),
+        postgres: Some(include_str!("migrations/next/0004_next.sql")),
     },
 ];
 

@@ -216,7 +216,8 @@ pub(crate) fn next_turn(db: &Db<'_>, owner: &Owner<'_>) -> Result<i64> {
     db.scalar(&next_turn_sql(owner), &values)
 }
 
-/// As [`next_turn`] asks. Whose tasks they are is written out, so that the engine goes by the index of owners.
+/// As [`next_turn`] asks. Whose tasks they are is written out, so that the engine goes by the index of owners;
+/// and all of that index's order is, or PostgreSQL would read every task that they have in line.
 pub(crate) fn next_turn_sql(owner: &Owner<'_>) -> String {
     let user_id = if owner.user_id.is_some() { "= ?3" } else { "IS NULL" };
     let sink = if owner.sink.is_some() { if owner.user_id.is_some() { "= ?4" } else { "= ?3" } } else { "IS NULL" };
@@ -224,8 +225,9 @@ pub(crate) fn next_turn_sql(owner: &Owner<'_>) -> String {
         "SELECT coalesce(max(turn), 0) FROM (
              SELECT min(turn) AS turn FROM tasks WHERE is_ready = 1 AND kind = ?1 AND priority = ?2
              UNION ALL
-             SELECT max(turn) + 1 FROM tasks
-             WHERE is_ready = 1 AND kind = ?1 AND priority = ?2 AND user_id {user_id} AND sink {sink}) AS turns"
+             SELECT (SELECT turn + 1 FROM tasks
+                     WHERE is_ready = 1 AND kind = ?1 AND priority = ?2 AND user_id {user_id} AND sink {sink}
+                     ORDER BY user_id DESC, sink DESC, turn DESC LIMIT 1)) AS turns"
     )
 }
 

@@ -273,11 +273,9 @@ impl Door {
             let begun = s3s::dto::Timestamp::from(entry.metadata()?.modified()?);
             let mut initiated = Vec::new();
             begun.format(s3s::dto::TimestampFormat::DateTime, &mut initiated).map_err(std::io::Error::other)?;
-            uploads += &format!(
-                "<Upload><Key>{}</Key><UploadId>{id}</UploadId><Initiated>{}</Initiated></Upload>",
-                String::from_utf8_lossy(&key),
-                String::from_utf8_lossy(&initiated),
-            );
+            let (key, initiated) = (String::from_utf8_lossy(&key), String::from_utf8_lossy(&initiated));
+            uploads.extend(["<Upload><Key>", &*key, "</Key><UploadId>", id, "</UploadId><Initiated>", &*initiated]);
+            uploads.push_str("</Initiated></Upload>");
         }
         Ok(format!(
             "<ListMultipartUploadsResult><Bucket>{BUCKET}</Bucket>{uploads}<IsTruncated>false</IsTruncated>\

@@ -139,10 +139,13 @@ impl ServerBuilder {
         self
     }
 
-    /// Where `FILMGATE_TEST_BLOBS` says `s3s`: photos in an S3 of the server's own, unless the test says where they are.
+    /// Where `FILMGATE_TEST_BLOBS` says `s3s` (and not `s3`, a real one: [`matrix`]): photos in an S3 of the server's own, unless the test says where they are.
     fn add_other_store(&mut self) -> Result<()> {
         let wanted = std::env::var("FILMGATE_TEST_BLOBS").unwrap_or_default();
-        ensure!(["", "folder", "s3s"].contains(&&*wanted), "FILMGATE_TEST_BLOBS is folder or s3s, not {wanted}");
+        ensure!(
+            ["", "folder", "s3", "s3s"].contains(&&*wanted),
+            "FILMGATE_TEST_BLOBS is folder, s3s or s3, not {wanted}"
+        );
         if wanted == "s3s" && self.s3.is_none() && !self.envs.iter().any(|(name, _)| name == "FILMGATE__BLOBS__URL") {
             let s3 = S3Server::start()?;
             self.envs.extend(s3.envs());
@@ -286,6 +289,12 @@ impl Server {
 
     pub fn data(&self) -> &Path {
         &self.data
+    }
+
+    /// What tells a command beside it where its photos are.
+    pub fn photo_envs(&self) -> Vec<(String, String)> {
+        let is_of_photos = |(name, _): &&(String, String)| name.starts_with("FILMGATE__BLOBS__");
+        self.builder.envs.iter().filter(is_of_photos).cloned().collect()
     }
 
     /// The S3 that its photos are in, where they are in one of its own.

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
+use object_store::client::HttpError;
 
 use super::wire::Answer;
 use crate::Error;
@@ -57,7 +58,7 @@ impl From<object_store::Error> for Fault {
                 Self::Unknown(chain(&error))
             }
             // No answer, half of one, or an error in the body of a 200.
-            error => Self::Transient(chain(&error)),
+            error => Self::Transient(wire_words(&error)),
         }
     }
 }
@@ -114,6 +115,21 @@ impl From<Fault> for Error {
             Fault::OutOfRange => Self::Io(std::io::ErrorKind::UnexpectedEof.into()),
             Fault::Unknown(why) | Fault::Refused(why) => Self::Io(std::io::Error::other(why)),
             Fault::Here(error) => error,
+        }
+    }
+}
+
+/// What went wrong on the wire, without the address that `object_store` puts before it: ids of photos stand in those,
+/// and no log at its usual level has them.
+fn wire_words(error: &(dyn StdError + 'static)) -> String {
+    let mut deepest = error;
+    loop {
+        if deepest.is::<HttpError>() {
+            return chain(deepest);
+        }
+        match deepest.source() {
+            Some(cause) => deepest = cause,
+            None => return deepest.to_string(),
         }
     }
 }

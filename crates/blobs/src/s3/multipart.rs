@@ -21,6 +21,9 @@ use crate::{Error, Result};
 /// Bytes of a part, and of the largest photo that is sent in one. S3 takes no smaller part than 5 MiB.
 pub(super) const PART_BYTES: u64 = 8 * 1024 * 1024;
 
+/// For a request that is sent at once.
+const SIGNED_FOR: Duration = Duration::from_secs(60);
+
 impl S3 {
     pub(super) async fn upload_in_parts(
         &self,
@@ -137,7 +140,7 @@ impl S3 {
         }
         let options = SignedUrlOptions::default().with_query(query);
         let bucket = Path::default();
-        let url = self.client.signed_url_opts(http::Method::GET, &bucket, self.options.timeout, &options).await?;
+        let url = self.client.signed_url_opts(http::Method::GET, &bucket, SIGNED_FOR, &options).await?;
         let answer = self.http.get(url).send().await?;
         let status = answer.status();
         let body = answer.text().await?;

@@ -128,7 +128,7 @@ impl S3 {
                 if wait == IDLE {
                     shipping.woken.notified().await;
                 } else {
-                    std::future::pending().await
+                    std::future::pending::<()>().await;
                 }
             };
             tokio::select! {

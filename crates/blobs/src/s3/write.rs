@@ -192,6 +192,12 @@ impl S3 {
         }
     }
 
+    pub(crate) async fn holds(&self, key: &str, size_bytes: u64, sha256: [u8; 32]) -> Result<bool> {
+        split_key(key)?;
+        let _place = self.requests.place().await?;
+        Ok(self.is_ours(&self.path(key), size_bytes, sha256).await?)
+    }
+
     pub(crate) async fn delete(&self, key: &str) -> Result<()> {
         split_key(key)?;
         // The copy that waits here first: what ships it looks whether it is still there afterwards.

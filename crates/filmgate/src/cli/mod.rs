@@ -3,15 +3,20 @@
 //! Commands work on the data folder itself, beside a running server as well as without one: SQLite's locks order
 //! them, and the server holds no cache that a command could make stale (`docs/decisions/0005`).
 
+mod backup;
+mod blobs;
 mod capture;
 mod config;
+mod copying;
 mod demo;
 mod doctor;
 mod filesystem;
 mod fsck;
 mod health;
+mod migrate;
 mod output;
 mod plan;
+mod progress;
 mod serve;
 mod session;
 mod settings;
@@ -84,11 +89,20 @@ enum Command {
     /// Captures: stored photos
     #[command(subcommand)]
     Capture(capture::CaptureCommand),
+    /// The photos' bytes: copy them to another store
+    #[command(subcommand)]
+    Blobs(blobs::BlobsCommand),
     /// Tasks: the work after an upload, and dead letters
     #[command(subcommand)]
     Task(task::TaskCommand),
     /// Check every row against its file and every file against its row; exit status 0 where clean, 1 where not
     Fsck(fsck::FsckArgs),
+    /// Back up catalog and photos into a folder, beside the running server
+    Backup(backup::BackupArgs),
+    /// Bring a backup back, onto whatever engines the configuration names
+    Restore(backup::RestoreArgs),
+    /// Bring the catalog up to date, or move it to another engine: every row, verified
+    Migrate(migrate::MigrateArgs),
     /// Say in plain words what about this machine and configuration will hurt
     Doctor(doctor::DoctorArgs),
     /// Work out what a load needs: nodes, cores, rows, bytes, requests, money; exit status 1 where it is not carried
@@ -156,7 +170,11 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Settings(command) => beside(settings::run(command, &common)),
         Command::Capture(command) => beside(capture::run(command, &common)),
         Command::Task(command) => beside(task::run(command, &common)),
+        Command::Blobs(command) => on_runtime(blobs::run(command, &common)),
         Command::Fsck(args) => on_runtime(fsck::run(args, &common)),
+        Command::Backup(args) => on_runtime(backup::backup(args, &common)),
+        Command::Restore(args) => on_runtime(backup::restore(args, &common)),
+        Command::Migrate(args) => on_runtime(migrate::run(args, &common)),
         Command::Doctor(args) => on_runtime(doctor::run(args, &common)),
         Command::Plan(args) => plan::run(&args, &common),
         Command::Health(args) => health::run(&args, &common),

@@ -53,7 +53,7 @@ pub use report::{Report, ReportLine, report};
 pub use secret::Secret;
 pub use settings::{
     Api, Blobs, Config, Durability, Host, Identity, Ingest, Jobs, Log, LogFormat, Mode, Original, Provider, Records,
-    SECTIONS, Server, Verify,
+    SECTIONS, ServeFrom, Server, Verify,
 };
 
 /// Read when no file is named and it exists, in the working directory.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use records::PostgresOptions;
 
 use super::bucket;
-use super::settings::{Blobs, Config, Server};
+use super::settings::{Blobs, Config, ServeFrom, Server};
 
 impl Config {
     /// How to reach the catalog's PostgreSQL server, where it is on one.
@@ -49,6 +49,18 @@ impl Blobs {
     /// Whether photos are in S3.
     pub fn is_bucket(&self) -> bool {
         bucket::parts(&self.url).is_some()
+    }
+
+    /// The origin that signed addresses lead to, where photos are served by them.
+    pub fn signed_origin(&self) -> Option<String> {
+        if self.serve != ServeFrom::Redirect {
+            return None;
+        }
+        let bucket = self.bucket_at(&self.url)?;
+        let endpoint = bucket.endpoint.unwrap_or_else(|| format!("https://s3.{}.amazonaws.com", bucket.region));
+        let (scheme, host) = endpoint.split_once("://")?;
+        let host = if bucket.path_style { host.to_owned() } else { format!("{}.{host}", bucket.bucket) };
+        Some(format!("{scheme}://{host}"))
     }
 
     /// How a bucket of this address is spoken to by these settings; `None` where it is the address of none.

@@ -23,6 +23,7 @@ use self::conditions::Part;
 use super::SnafuResponse;
 use crate::app::App;
 use crate::auth::SignedIn;
+use crate::config::ServeFrom;
 use crate::error::{Error, Result};
 use crate::extract::{PathVariable, Query};
 
@@ -99,6 +100,9 @@ struct Representation {
 /// be decoded here, a 404 `no_derivative`. A photo that could not be decoded is in quarantine: a 409
 /// `photo_quarantined` says why, and administrators may download it by `size=original`.
 ///
+/// Where `blobs.serve` is "redirect", the photo itself is a 307 to a signed address in the bucket, good for
+/// `blobs.signed_url_seconds`; smaller pictures come from here all the same.
+///
 /// One byte range is served (RFC 9110), with `If-Range`; several at once get the whole.
 #[utoipa::path(get, path = "/assessment/camera/file/{filename}", tag = "Captures of a page",
     params(("filename" = String, Path, description = "As given when it was uploaded"), FileQuery,
@@ -112,6 +116,7 @@ struct Representation {
               (status = 206, description = "The bytes of the range", content_type = "image/*", body = Vec<u8>,
                 headers(("Content-Range" = String, description = "Which bytes, of how many"))),
               (status = 304, description = "Not changed"),
+              (status = 307, description = "Where it is", headers(("Location" = String, description = "A signed address"))),
               (status = "default", response = SnafuResponse)))]
 pub async fn file(
     State(app): State<App>,
@@ -186,6 +191,9 @@ async fn serve(
     headers: &HeaderMap,
 ) -> Result<Response, Unserved> {
     let representation = represent(app, caller, capture, size, headers).await?;
+    if let Some(elsewhere) = elsewhere(app, capture, &representation, method, headers).await? {
+        return Ok(elsewhere);
+    }
     let mut response = if conditions::is_known(headers, &representation.etag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
@@ -204,6 +212,40 @@ async fn serve(
     };
     describe(response.headers_mut(), &representation)?;
     Ok(response)
+}
+
+/// The way to the bucket, where policy allows it and all of the blob is what was asked for: derivatives share one.
+async fn elsewhere(
+    app: &App,
+    capture: &Capture,
+    representation: &Representation,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Option<Response>, Unserved> {
+    let blobs = &app.config.blobs;
+    let is_whole = representation.derivative.is_none() && !representation.is_attachment;
+    // A signature is for one method.
+    let is_asked = *method == Method::GET && !conditions::is_known(headers, &representation.etag);
+    if blobs.serve != ServeFrom::Redirect || !is_whole || !is_asked {
+        return Ok(None);
+    }
+    let disposition = disposition_of(representation);
+    let time = blobs.signed_url_time();
+    let signed = app.blobs.signed_url(&capture.blob.key, time, &representation.content_type, &disposition).await;
+    let Some(url) = signed.map_err(FileRefusal::Store)? else { return Ok(None) };
+    let mut response = StatusCode::TEMPORARY_REDIRECT.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, text(&url)?);
+    headers.insert(header::VARY, HeaderValue::from_static(representation.vary));
+    // The address opens the photo for whoever has it: it is neither kept nor told to the next host.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    Ok(Some(response))
+}
+
+fn disposition_of(representation: &Representation) -> String {
+    let disposition = if representation.is_attachment { "attachment" } else { "inline" };
+    format!("{disposition}; filename=\"{}\"", representation.filename)
 }
 
 /// Which of the pictures of a capture the request asks for.
@@ -284,8 +326,7 @@ fn partial(app: &App, mut file: File, first: u64, last: u64, size_bytes: u64) ->
 }
 
 fn describe(headers: &mut HeaderMap, representation: &Representation) -> Result<()> {
-    let disposition = if representation.is_attachment { "attachment" } else { "inline" };
-    let disposition = format!("{disposition}; filename=\"{}\"", representation.filename);
+    let disposition = disposition_of(representation);
     headers.insert(header::CONTENT_TYPE, text(&representation.content_type)?);
     headers.insert(header::CONTENT_DISPOSITION, text(&disposition)?);
     headers.insert(header::ETAG, text(&representation.etag)?);

@@ -1,5 +1,6 @@
 //! The command line: every command beside a running server and without one.
 
+mod backup;
 mod commands;
 mod config;
 mod doctor;
@@ -13,18 +14,25 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
+use testkit::Server;
 
-use crate::support::{Ran, filmgate, ran};
+use crate::support::{Ran, filmgate, program_on, ran};
 
 /// Commands on one data folder, and which of them were run.
 struct Commands {
     data: PathBuf,
+    envs: Vec<(String, String)>,
     run: BTreeSet<String>,
 }
 
 impl Commands {
     fn on(data: &Path) -> Self {
-        Self { data: data.to_owned(), run: BTreeSet::new() }
+        Self { data: data.to_owned(), envs: Vec::new(), run: BTreeSet::new() }
+    }
+
+    /// On a server's folder, with what tells where its photos are.
+    fn of(server: &Server) -> Self {
+        Self { envs: server.photo_envs(), ..Self::on(server.data()) }
     }
 
     /// Runs a command; its words come before its first flag or value.
@@ -32,7 +40,8 @@ impl Commands {
         self.run.insert(command.to_owned());
         let data = self.data.to_str().unwrap().to_owned();
         let words: Vec<&str> = command.split(' ').chain(args.iter().copied()).chain(["--data", &data]).collect();
-        filmgate(&words)
+        let envs = self.envs.iter().map(|(name, value)| (name, value));
+        ran(program_on(&self.data).args(words).envs(envs))
     }
 
     /// Runs a command that must succeed; each line of its JSON.

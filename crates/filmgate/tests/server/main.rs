@@ -6,6 +6,7 @@
 
 mod access;
 mod admin;
+mod bucket;
 mod cli;
 mod contract;
 mod documents;

@@ -45,6 +45,16 @@ pub fn holds_within(limit: Duration, mut question: impl FnMut() -> bool) -> bool
     }
 }
 
+/// Whether photos are in a folder in this run; says what is not run where they are not.
+pub fn is_of_folders(what: &str) -> bool {
+    let is_folder =
+        !["s3", "s3s"].iter().any(|store| std::env::var("FILMGATE_TEST_BLOBS").is_ok_and(|set| set == *store));
+    if !is_folder {
+        println!("NOT RUN: {what} is of a store in a folder");
+    }
+    is_folder
+}
+
 /// Every file of the photo store: stored, staged, or set aside; in a bucket, every object too.
 pub fn files_of_store(server: &Server) -> Vec<PathBuf> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {

@@ -242,7 +242,8 @@ pub(super) fn config(options: &PostgresOptions, sync: Sync) -> Result<Config> {
         let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
         Error::Conflict(format!("the URL of the PostgreSQL server cannot be read: {why}"))
     })?;
-    config.application_name("filmgate");
+    // One name for all connections of a program: who else is there can be counted.
+    config.application_name(format!("filmgate/{}", Uuid::now_v7().simple()));
     config.connect_timeout(CONNECT_TIMEOUT);
     config.tcp_user_timeout(STATEMENT_TIMEOUT);
     config.keepalives_idle(Duration::from_secs(10));

@@ -2,7 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use records::{CatalogOptions, Error, Records, Role, Sync};
+use records::{CatalogOptions, Error, Records, Role, Sync, TaskState};
+use uuid::Uuid;
 
 use crate::support::{at, capture, file_catalog, open};
 
@@ -67,6 +68,51 @@ async fn a_later_versions_file_is_refused_and_left_alone() {
     let error = open(&catalog.path()).err().unwrap();
     assert!(matches!(error, Error::NewerSchema { found: 1000, .. }), "{error}");
     assert_eq!(std::fs::read(catalog.path()).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_file_of_version_2_is_brought_up_to_date_with_all_its_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("catalog.sqlite");
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.execute_batch(include_str!("../../src/migrations/0001_first.sql")).unwrap();
+    db.execute_batch(include_str!("../../src/migrations/0002_processing.sql")).unwrap();
+    db.execute_batch(
+        "PRAGMA user_version = 2; PRAGMA application_id = 1179074900;
+         INSERT INTO assessment_sessions (id, user_id, created_at) VALUES (zeroblob(16), 7, 1);
+         INSERT INTO captures (id, session_id, filename, blob_key, blob_format, content_type, size_bytes, width_px,
+             height_px, sha256, capture_trigger, assessment_type, received_at, metadata, sharpness, quarantined_at)
+         VALUES (zeroblob(16), zeroblob(16), 'a.jpg', 'b/a.jpg', 'plain', 'image/jpeg', 5, 3, 2, zeroblob(32),
+             'INTERVAL', 'PHQ', 2, '{}', 1.5, 9);
+         INSERT INTO derivatives VALUES (zeroblob(16), 'thumb', 'image/webp', 'k', 0, 5, 3, 2, zeroblob(32));
+         INSERT INTO tasks (id, kind, state, capture_id, user_id, is_ready, available_at, fence, created_at)
+         VALUES (zeroblob(16), 'process', 'RETRY', zeroblob(16), 7, 0, 4, 6, 3);
+         INSERT INTO idempotency_keys VALUES (7, 'key', zeroblob(32), '{}', 5);",
+    )
+    .unwrap();
+    drop(db);
+    let records = open(&path).unwrap();
+    let capture = records.capture(Uuid::nil()).await.unwrap().unwrap();
+    assert_eq!((capture.filename.as_str(), capture.blob.size_bytes), ("a.jpg", 5));
+    let processing = &capture.processing;
+    assert_eq!((processing.sharpness, processing.quarantined_at.unwrap().as_microsecond()), (Some(1.5), 9));
+    assert_eq!(records.derivatives(Uuid::nil()).await.unwrap()[0].blob_key, "k");
+    let task = records.task(Uuid::nil()).await.unwrap().unwrap();
+    assert_eq!((task.state, task.user_id, task.available_at.as_microsecond()), (TaskState::Retry, Some(7), 4));
+    assert_eq!(records.idempotency_record(7, "key".to_owned()).await.unwrap().unwrap().answer, "{}");
+    // What refers to what is as it was: with the capture goes what was made of it.
+    records.delete_capture(Uuid::nil(), "user".to_owned(), at(0)).await.unwrap();
+    assert!(records.derivatives(Uuid::nil()).await.unwrap().is_empty());
+    records.close().await;
+    let db = rusqlite::Connection::open(&path).unwrap();
+    open(&folder.path().join("new")).unwrap().close().await;
+    let new = rusqlite::Connection::open(folder.path().join("new")).unwrap();
+    let schema = |db: &rusqlite::Connection| -> String {
+        let all =
+            "SELECT group_concat(name || coalesce(sql, ''), ';') FROM (SELECT * FROM sqlite_schema ORDER BY name)";
+        db.query_row(all, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(schema(&db), schema(&new));
 }
 
 /// What makes the file, and how the refusal must go.

@@ -171,12 +171,17 @@ fn story(commands: &mut Commands, server: Option<&Server>, session_id: &str, mut
     let clean = commands.one("fsck", &["--deep"]);
     assert_eq!(clean["captures_without_file"], json!([]));
     assert!(!commands.run("doctor", &[]).out.is_empty());
+    let elsewhere = format!("file:{}", commands.data.with_file_name(unique("copy")).display());
+    assert_eq!(commands.one("blobs copy", &["--to", &elsewhere])["failed"], json!([]));
+    assert_eq!(commands.one("migrate", &[])["schema_version"].as_i64().map(|version| version > 0), Some(true));
+    let backup = commands.data.with_file_name(unique("backup"));
+    commands.one("backup", &[backup.to_str().unwrap()]);
     for command in ["config check", "config show", "config example"] {
         assert_eq!(commands.run(command, &[]).status, 0);
     }
     assert_eq!(commands.run("plan", &["--captures-per-day", "10k"]).status, 0);
     // They run until they are told to stop, or ask one that does, and are tested as such.
-    commands.run.extend(["demo", "serve", "worker", "health"].map(str::to_owned));
+    commands.run.extend(["demo", "serve", "worker", "health", "restore"].map(str::to_owned));
     assert_eq!(commands.run, every_command(), "left: what was run; right: what there is");
 }
 
@@ -188,10 +193,10 @@ fn all_of_them_beside_a_server_and_without_one() {
         assert_eq!(api.upload_photo(&photo::jpeg_bytes(3_000, seed)).unwrap().status, 200);
     }
     let session_id = api.session_id.clone();
-    let mut commands = Commands::on(server.data());
+    let mut commands = Commands::of(&server);
     story(&mut commands, Some(&server), &session_id, Some(api));
     server.terminate(Duration::from_secs(20)).unwrap();
-    let mut commands = Commands::on(server.data());
+    let mut commands = Commands::of(&server);
     story(&mut commands, None, &session_id, None);
     println!("{} commands, twice", commands.run.len());
 }

@@ -34,7 +34,7 @@ fn assert_finds(findings: &[Value], level: &str, words: &str) {
 #[test]
 fn finds_what_will_hurt() {
     let server = server();
-    let mut beside = Commands::on(server.data());
+    let mut beside = Commands::of(&server);
     let good = findings(&mut beside, &[]);
     assert_finds(&good, "good", "survive a power cut");
     assert_finds(&good, "good", "the clock looks right");
@@ -64,7 +64,7 @@ fn finds_what_will_hurt() {
     assert!(!fresh.exists(), "it looks and makes nothing");
     let empty = Commands::on(nowhere.path());
     assert_finds(&findings(&mut { empty }, &[]), "good", "has no catalog yet");
-    let mut wrong = Commands::on(server.data());
+    let mut wrong = Commands::of(&server);
     wrong.fails("doctor", &["--set", "ingest.disk_workers=0"], "flag ingest.disk_workers: ");
     println!("{} findings", cases.len() + 4);
 }

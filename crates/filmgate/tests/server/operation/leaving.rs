@@ -9,7 +9,7 @@ use testkit::api::{Capture, upload_request};
 use testkit::server::{Server, ServerBuilder};
 use testkit::{Api, Connection, Request, Shot, photo, process};
 
-use crate::support::{await_upload_under_way, builder, holds_within, server, sign_in, sign_in_request};
+use crate::support::{await_upload_under_way, builder, holds_within, server, sign_in, sign_in_request, stored_file};
 
 /// An upload of which half has been sent, and the other half.
 fn half_sent(server: &Server) -> (Connection, Vec<u8>) {
@@ -184,8 +184,7 @@ fn photos_whose_catalog_is_lost_are_not_touched() {
         }
         let Err(refused) = server.start_again() else { panic!("a server without its catalog started") };
         assert!(format!("{refused:#}").contains("restore it from a backup"), "{refused:#}");
-        let lies_there = testkit::rig::store::published(server.data()).unwrap();
-        assert!(lies_there.contains_key(&stored[0].filename), "{lies_there:?}");
+        assert!(stored_file(&server, &stored[0].filename).is_file());
     }
 }
 

@@ -14,7 +14,7 @@ struct Worker(Child);
 impl Worker {
     fn beside(server: &Server, arguments: &[&str]) -> Self {
         let mut command = program_on(server.data());
-        command.args(["worker", "--data"]).arg(server.data()).args(arguments);
+        command.args(["worker", "--data"]).arg(server.data()).args(arguments).envs(server.photo_envs());
         Self(command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     }
 }

@@ -10,7 +10,7 @@ use testkit::{Api, photo};
 
 use super::{fetch, processed};
 use crate::support::{
-    as_admin, code_of, files_of_store, filmgate, holds_within, participant, rows_of_catalog, with_comment,
+    as_admin, code_of, files_of_store, holds_within, participant, program_on, ran, rows_of_catalog, with_comment,
 };
 use crate::tasks::{ended, hasty, idle, queue, task};
 
@@ -131,7 +131,8 @@ fn a_picture_that_rots_is_not_served_and_is_made_anew() {
     }
     let fsck = |args: &[&str]| {
         let data = server.data().to_str().unwrap();
-        filmgate(&[["fsck", "--deep"].as_slice(), args, &["--data", data]].concat())
+        let mut command = program_on(server.data());
+        ran(command.args(["fsck", "--deep", "--data", data]).args(args).envs(server.photo_envs()))
     };
     let found = fsck(&[]);
     assert_eq!(found.status, 1, "{found:?}");

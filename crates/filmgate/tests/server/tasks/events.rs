@@ -92,6 +92,7 @@ fn the_work_of_a_process_apart_is_heard_too() {
     assert_eq!(listener.event().json()["state"], "PENDING");
     let mut worker = program_on(server.data());
     worker.args(["worker", "--workers", "1", "--data"]).arg(server.data()).stderr(std::process::Stdio::null());
+    worker.envs(server.photo_envs());
     let mut worker = worker.spawn().unwrap();
     let events = listener.rest();
     testkit::process::kill_tree(worker.id());

@@ -1,0 +1,225 @@
+//! `filmgate backup` and `filmgate restore`.
+//!
+//! A backup is a data folder: a catalog in a file and the photos beside it, whatever engines the server has. It can be
+//! started as it is, or restored onto other engines. The server goes on meanwhile: the catalog is copied as it was at
+//! one moment, then the bytes that it names; what is deleted while they are copied is deleted from the backup too.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use records::{CatalogOptions, Records, Store};
+use serde::{Deserialize, Serialize};
+
+use super::copying::{Copying, Gone, Place, Report};
+use super::migrate::telling;
+use super::{Common, output};
+use crate::app::{App, FolderLock, open_catalog, system_clock};
+use crate::config::Config;
+
+/// Written last: a folder without it holds half a backup.
+const MANIFEST: &str = "backup.json";
+const CATALOG: &str = "catalog.sqlite";
+const BLOBS: &str = "blobs";
+
+#[derive(Debug, Args)]
+pub(super) struct BackupArgs {
+    /// Folder for the backup; new, or that of a backup that was broken off
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RestoreArgs {
+    /// Folder of a backup
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// Go on with a restore that was broken off
+    #[arg(long)]
+    resume: bool,
+}
+
+/// What a backup says of itself.
+#[derive(Debug, Serialize, Deserialize)]
+struct Manifest {
+    /// Of this file and the folder's layout.
+    format: u32,
+    /// The program's version.
+    program: String,
+    /// Every capture acknowledged before this is in it.
+    began_at: String,
+    ended_at: String,
+    rows: u64,
+    captures: u64,
+    bytes: u64,
+}
+
+pub(super) async fn backup(args: BackupArgs, common: &Common) -> anyhow::Result<ExitCode> {
+    let dir = &args.dir;
+    ensure!(!dir.join(MANIFEST).exists(), "{} holds a backup already: name another folder", dir.display());
+    let is_foreign = dir.read_dir().is_ok_and(|mut entries| entries.next().is_some()) && !dir.join(BLOBS).is_dir();
+    ensure!(!is_foreign, "{} is neither empty nor half a backup: name another folder", dir.display());
+    let app = common.open().await?;
+    let began_at = system_clock();
+    blobs::create_folder(dir, true).with_context(|| format!("cannot make {}", dir.display()))?;
+    let copy = new_catalog(&dir.join(CATALOG))?;
+    let rows = app.records.copy_to(&copy, telling("rows copied", common.json)).await.context("copying the catalog")?;
+    let from = Place { photos: app.blobs.clone(), derivatives: app.intake.derivatives().clone() };
+    let to = folder_place(&app.config, &dir.join(BLOBS))?;
+    let report = copy_bytes(&app, &copy, &from, &to, common.json).await?;
+    let captures = copy.count_captures().await?;
+    copy.close().await;
+    if !report.failed.is_empty() {
+        return told(&report, "the backup is not complete", common.json);
+    }
+    let manifest = Manifest {
+        format: 1,
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        began_at: began_at.to_string(),
+        ended_at: system_clock().to_string(),
+        rows,
+        captures,
+        bytes: report.bytes,
+    };
+    write_durably(&dir.join(MANIFEST), &serde_json::to_string_pretty(&manifest)?)?;
+    if common.json {
+        output::one(true, &manifest)?;
+    } else {
+        output::say(format_args!(
+            "{captures} captures with {rows} rows and {} bytes backed up to {}, as they were at {began_at}\n\
+             it is a data folder: `filmgate fsck --deep --data {}` checks it, `filmgate restore` brings it back",
+            report.bytes,
+            dir.display(),
+            dir.display()
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A catalog of half a backup is made anew: bytes are kept by name and checksum, rows are not.
+fn new_catalog(path: &Path) -> anyhow::Result<Records> {
+    for beside in ["", "-wal", "-shm"] {
+        let file = PathBuf::from(format!("{}{beside}", path.display()));
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove {}", file.display()));
+            }
+            _ => {}
+        }
+    }
+    Records::open(path, &CatalogOptions::default()).with_context(|| format!("cannot make {}", path.display()))
+}
+
+fn folder_place(config: &Config, folder: &Path) -> anyhow::Result<Place> {
+    let mut config = config.clone();
+    config.blobs.url = format!("file:{}", folder.display());
+    Place::open(&config, folder)
+}
+
+/// Copies what the copied catalog names, and takes out of it what was deleted or made anew meanwhile.
+async fn copy_bytes(app: &App, copy: &Records, from: &Place, to: &Place, is_quiet: bool) -> anyhow::Result<Report> {
+    let copying = Copying { named: copy, live: &app.records, from, to, deep: false, dry_run: false };
+    let mut report = copying.all(is_quiet).await?;
+    for Gone { capture_id, is_photo } in std::mem::take(&mut report.gone_blobs) {
+        let now = system_clock();
+        match app.records.capture(capture_id).await? {
+            None => {
+                copy.delete_capture(capture_id, "deleted while the backup ran".to_owned(), now)
+                    .await
+                    .map(drop)
+                    .or_else(|error| if matches!(error, records::Error::NotFound) { Ok(()) } else { Err(error) })?;
+            }
+            Some(live) if is_photo => {
+                copy.set_blob(capture_id, live.blob.clone(), live.processing.received_sha256).await?;
+                copying.one(live, &mut report).await?;
+            }
+            Some(_) => copy.lose_derivatives(capture_id, now).await?,
+        }
+    }
+    for (store, blobs) in [(Store::Originals, &to.photos), (Store::Derivatives, &to.derivatives)] {
+        loop {
+            let keys = copy.doomed_blobs(store, String::new(), 500).await?;
+            if keys.is_empty() {
+                break;
+            }
+            for key in &keys {
+                blobs.delete(key.clone()).await?;
+            }
+            copy.forget_doomed(store, keys).await?;
+        }
+    }
+    Ok(report)
+}
+
+pub(super) async fn restore(args: RestoreArgs, common: &Common) -> anyhow::Result<ExitCode> {
+    let dir = &args.dir;
+    let manifest = dir.join(MANIFEST);
+    let text = fs::read_to_string(&manifest)
+        .with_context(|| format!("{} holds no whole backup: {} cannot be read", dir.display(), manifest.display()))?;
+    let manifest: Manifest = serde_json::from_str(&text).with_context(|| format!("{}", manifest.display()))?;
+    if manifest.format > 1 {
+        bail!("{} was made by a newer filmgate ({}): use that", dir.display(), manifest.program);
+    }
+    let config = common.load(Vec::new())?;
+    let _lock = FolderLock::take(&config.data_dir)?;
+    let backup = Records::open(&dir.join(CATALOG), &CatalogOptions::default()).context("the backup's catalog")?;
+    let records = open_catalog(&config).await?;
+    ensure!(
+        args.resume || records.is_empty().await?,
+        "the catalog {} is not empty: a backup is restored into an empty one. To go on with a restore that was broken \
+         off, say --resume",
+        config.catalog_place()
+    );
+    // Bytes first: a row without its photo is what must never be.
+    let from = folder_place(&config, &dir.join(BLOBS))?;
+    let to = Place::open(&config, &config.blobs_path())?;
+    let copying = Copying { named: &backup, live: &backup, from: &from, to: &to, deep: false, dry_run: false };
+    let report = copying.all(common.json).await?;
+    if !report.failed.is_empty() {
+        return told(&report, "nothing of the catalog was restored", common.json);
+    }
+    let rows = backup.copy_to(&records, telling("rows copied", common.json)).await.context("copying the catalog")?;
+    let compared = backup.compare(&records, telling("rows compared", common.json)).await?;
+    records.close().await;
+    backup.close().await;
+    ensure!(
+        compared.is_same(),
+        "the restored catalog differs from the backup:\n  {}",
+        compared.differences.join("\n  ")
+    );
+    if common.json {
+        output::one(true, &manifest)?;
+    } else {
+        output::say(format_args!(
+            "{} captures with {rows} rows restored to {} and {}, as they were at {}: every row compared, every photo \
+             read back",
+            manifest.captures,
+            config.catalog_place(),
+            to.photos.place(),
+            manifest.began_at
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn told(report: &Report, what: &str, json: bool) -> anyhow::Result<ExitCode> {
+    if json {
+        output::one(true, report)?;
+    } else {
+        output::say(format_args!("{report}\n{what}"))?;
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+fn write_durably(path: &Path, text: &str) -> anyhow::Result<()> {
+    let mut file = fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        fs::File::open(parent)?.sync_all()?;
+    }
+    Ok(())
+}
