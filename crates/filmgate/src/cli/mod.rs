@@ -15,6 +15,7 @@ mod fsck;
 mod health;
 mod migrate;
 mod output;
+mod plan;
 mod progress;
 mod serve;
 mod session;
@@ -104,6 +105,8 @@ enum Command {
     Migrate(migrate::MigrateArgs),
     /// Say in plain words what about this machine and configuration will hurt
     Doctor(doctor::DoctorArgs),
+    /// Work out what a load needs: nodes, cores, rows, bytes, requests, money; exit status 1 where it is not carried
+    Plan(Box<plan::PlanArgs>),
     /// Ask the running server whether it lives; exit status 0 where it does, 1 where it says no, 2 where it is silent
     Health(health::HealthArgs),
     /// The configuration: check it, show it, write an example
@@ -173,6 +176,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Restore(args) => on_runtime(backup::restore(args, &common)),
         Command::Migrate(args) => on_runtime(migrate::run(args, &common)),
         Command::Doctor(args) => on_runtime(doctor::run(args, &common)),
+        Command::Plan(args) => plan::run(&args, &common),
         Command::Health(args) => health::run(&args, &common),
         Command::Config(command) => config::run(command, &common),
     }

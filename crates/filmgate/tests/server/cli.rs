@@ -7,6 +7,7 @@ mod doctor;
 mod folder;
 mod fsck;
 mod health;
+mod plan;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -83,6 +83,47 @@ fn the_example_of_a_configuration_is_fresh() {
     check_committed("filmgate.example.toml", &filmgate(&["config", "example"]).out);
 }
 
+/// Every member's path, in order: what programs that read the answer rely on.
+fn shape(value: &Value, path: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            members.iter().for_each(|(name, member)| shape(member, &format!("{path}.{name}"), found));
+        }
+        Value::Array(items) => items.iter().take(1).for_each(|item| shape(item, &format!("{path}[]"), found)),
+        Value::Null => found.push(format!("{path}: null")),
+        Value::Bool(_) => found.push(format!("{path}: boolean")),
+        Value::Number(_) => found.push(format!("{path}: number")),
+        Value::String(_) => found.push(format!("{path}: text")),
+    }
+}
+
+#[test]
+fn the_shape_of_a_plan_is_fresh() {
+    let ran = filmgate(&[
+        "plan",
+        "--json",
+        "--captures-per-day",
+        "1M",
+        "--nodes",
+        "3",
+        "--simulate",
+        "10s",
+        "--burst",
+        "10@2s",
+        "--kill-node-at",
+        "5s",
+        "--node-back-after",
+        "2s",
+        "--prices",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/prices.example.toml"),
+    ]);
+    assert_eq!(ran.status, 0, "{ran:?}");
+    let answer: Value = serde_json::from_str(&ran.out).unwrap();
+    let mut lines = Vec::new();
+    shape(&answer, "", &mut lines);
+    check_committed("docs/plan-json.txt", &format!("{}\n", lines.join("\n")));
+}
+
 #[test]
 fn every_route_of_the_contract_is_documented() {
     let document = document();

@@ -72,6 +72,10 @@ impl Garage {
         Ok(garage)
     }
 
+    pub fn pid(&self) -> u32 {
+        self.engine.pid()
+    }
+
     /// Its bucket, and how to open it.
     pub fn bucket(&self) -> &Bucket {
         &self.bucket

@@ -26,6 +26,7 @@ pub mod redis;
 pub mod stats;
 pub mod store;
 pub mod trace;
+pub mod usage;
 
 use std::collections::BTreeMap;
 use std::fmt;

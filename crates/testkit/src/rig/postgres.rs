@@ -79,6 +79,11 @@ impl Postgres {
         self.address
     }
 
+    /// The process that all its others descend from.
+    pub fn pid(&self) -> u32 {
+        self.engine.pid()
+    }
+
     /// As `records.url` takes it.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://{OWNER}@{}/{database}", self.address)
