@@ -87,6 +87,23 @@ pub fn envs(data: &Path) -> Result<Vec<(String, String)>> {
     Ok(envs)
 }
 
+/// As [`envs`], but where `chosen` says itself where rows, photos or tasks are, nothing of these: half of the one and
+/// half of the other would be a place that neither meant.
+pub fn envs_beside(data: &Path, chosen: &[(String, String)]) -> Result<Vec<(String, String)>> {
+    let groups = [
+        ("FILMGATE__RECORDS__URL", "FILMGATE__RECORDS__"),
+        ("FILMGATE__BLOBS__URL", "FILMGATE__BLOBS__"),
+        ("FILMGATE__JOBS__REDIS_URL", "FILMGATE__JOBS__REDIS_"),
+    ];
+    let mut envs = envs(data)?;
+    for (name, group) in groups {
+        if chosen.iter().any(|(set, _)| set == name) {
+            envs.retain(|(set, _)| !set.starts_with(group));
+        }
+    }
+    Ok(envs)
+}
+
 static MADE: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 fn create_database(name: &str) -> Result<()> {

@@ -173,7 +173,10 @@ impl ServerBuilder {
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).args(["demo", "--listen", &self.listen, "--json", "--data"]).arg(&data);
         // What the test itself sets comes last, and so counts.
-        command.args(&self.args).envs(matrix::envs(&data)?).envs(self.envs.iter().map(|(name, value)| (name, value)));
+        command
+            .args(&self.args)
+            .envs(matrix::envs_beside(&data, &self.envs)?)
+            .envs(self.envs.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         command.stderr(File::options().create(true).append(true).open(&log).context("opening the server's log")?);
 
@@ -419,7 +422,7 @@ pub fn fsck(binary: &Path, data: &Path, envs: &[(String, String)], deep: bool) -
         .arg("fsck")
         .arg("--data")
         .arg(data)
-        .envs(matrix::envs(data)?)
+        .envs(matrix::envs_beside(data, envs)?)
         .envs(envs.iter().map(|(name, value)| (name, value)));
     if deep {
         command.arg("--deep");

@@ -32,7 +32,7 @@ impl Worker {
             .arg("worker")
             .arg("--data")
             .arg(data)
-            .envs(matrix::envs(data)?)
+            .envs(matrix::envs_beside(data, envs)?)
             .envs(envs.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(File::create(log).context("opening the worker's log")?);

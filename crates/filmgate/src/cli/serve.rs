@@ -187,7 +187,9 @@ fn limits(config: &Config) -> ListenLimits {
 }
 
 pub(super) fn start_logging(config: &Config) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.log.level).context("log.level")?;
+    // At "debug" the driver writes every statement with its values: names, hashes of passwords, sessions. Whoever wants
+    // them must name it, as in "info,tokio_postgres=debug".
+    let filter = EnvFilter::try_new(format!("tokio_postgres=warn,{}", config.log.level)).context("log.level")?;
     let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match config.log.format {
         LogFormat::Text => logging.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),

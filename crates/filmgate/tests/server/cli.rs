@@ -30,6 +30,13 @@ impl Commands {
         Self { data: data.to_owned(), envs: Vec::new(), run: BTreeSet::new() }
     }
 
+    /// On a folder that holds all of it, as a backup does, whatever the suite runs on.
+    fn embedded(data: &Path) -> Self {
+        let nowhere_else = ["FILMGATE__RECORDS__URL", "FILMGATE__BLOBS__URL"];
+        let envs = nowhere_else.map(|name| (name.to_owned(), String::new())).to_vec();
+        Self { envs, ..Self::on(data) }
+    }
+
     /// On a server's folder, with what tells where its photos are.
     fn of(server: &Server) -> Self {
         Self { envs: server.photo_envs(), ..Self::on(server.data()) }

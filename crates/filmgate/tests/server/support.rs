@@ -55,6 +55,15 @@ pub fn is_of_folders(what: &str) -> bool {
     is_folder
 }
 
+/// Whether the catalog is a file of one server in this run; says what is not run where it is not.
+pub fn is_of_files(what: &str) -> bool {
+    let is_file = !testkit::matrix::has_postgres();
+    if !is_file {
+        println!("NOT RUN: {what} is of a catalog in a file");
+    }
+    is_file
+}
+
 /// Whether a test can look at stored photos as files and damage them: in a folder, and in the S3 of the tests' own.
 /// Says what is not run where it cannot.
 pub fn has_files(what: &str) -> bool {

@@ -81,8 +81,7 @@ fn a_backup_taken_under_load_holds_all_that_was_acknowledged_before_it() {
     let manifest = elsewhere.one("restore", &[&dir_text]);
     assert!(manifest["captures"].as_u64().unwrap() > 0, "{manifest}");
     elsewhere.fails("restore", &[&dir_text], "is not empty");
-    for data in [&dir, &restored] {
-        let mut there = Commands::on(data);
+    for mut there in [Commands::embedded(&dir), Commands::on(&restored)] {
         let report = there.one("fsck", &["--deep"]);
         assert_eq!(report["files_without_capture"].as_array().map(Vec::len), Some(0), "{report}");
         let found = captures(&mut there);
@@ -134,7 +133,7 @@ fn a_damaged_backup_is_not_restored() {
     assert_eq!(server.participant().upload_photo(&photo::jpeg(160, 120, 1)).unwrap().status, 200);
     let mut commands = Commands::of(&server);
     assert_eq!(commands.run("backup", &[&dir_text]).status, 0);
-    let found = captures(&mut Commands::on(&dir));
+    let found = captures(&mut Commands::embedded(&dir));
     let id = found.keys().next().unwrap();
     let mut folders = vec![dir.join("blobs")];
     while let Some(folder) = folders.pop() {

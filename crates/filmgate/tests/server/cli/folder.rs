@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use testkit::{Request, process};
@@ -22,6 +22,9 @@ impl Drop for Serve {
 
 #[test]
 fn a_wrong_folder_is_named_and_not_made() {
+    if !crate::support::is_of_files("a folder without a catalog") {
+        return;
+    }
     let place = tempfile::tempdir().unwrap();
     let data = place.path().join("mistyped");
     let mut commands = Commands::on(&data);
@@ -63,7 +66,7 @@ fn serve_begins_with_nobody_and_the_first_user_comes_by_command() {
     let place = tempfile::tempdir().unwrap();
     let data = place.path().join("data");
     let mut serve = Serve(
-        Command::new(env!("CARGO_BIN_EXE_filmgate"))
+        crate::support::program_on(&data)
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(&data)
             .env("FILMGATE__LOG__FORMAT", "json")
@@ -93,6 +96,9 @@ fn serve_begins_with_nobody_and_the_first_user_comes_by_command() {
 
 #[test]
 fn a_catalog_that_is_none_is_left_alone() {
+    if !crate::support::is_of_files("a damaged file") {
+        return;
+    }
     let place = tempfile::tempdir().unwrap();
     let catalog = place.path().join("catalog.sqlite");
     let texts = ["no database at all, but long enough to look like a page of one".repeat(100), "\0".repeat(4096)];

@@ -272,18 +272,20 @@ impl House {
         }
     }
 
-    /// How many objects there are besides those that rows name; `None` where no bucket is asked.
-    pub fn objects_besides(&self, captures: &[Stored]) -> Result<Option<usize>> {
-        let Some(garage) = &self.garage else { return Ok(None) };
-        let mut objects = garage.bucket().list("")?;
-        for capture in captures {
+    /// Tells how many photos' objects there are that no row names. fsck judges them.
+    pub fn print_objects_besides(&self) -> Result<()> {
+        let Some(garage) = &self.garage else { return Ok(()) };
+        let mut objects = garage.bucket().list(&format!("{PREFIX}/"))?;
+        objects.retain(|key, _| !key.starts_with(&format!("{PREFIX}/.")));
+        for capture in self.rows().captures()? {
             objects.remove(&format!("{PREFIX}/{}", capture.blob_key));
         }
-        objects.retain(|key, _| !key.ends_with(".derivatives"));
-        for key in objects.keys().take(5) {
-            println!("  an object that no row names: {key}");
-        }
-        Ok(Some(objects.len()))
+        println!(
+            "{} photos in the store without a row {:?}",
+            objects.len(),
+            objects.keys().take(3).collect::<Vec<_>>()
+        );
+        Ok(())
     }
 
     /// The ends of all logs, for whoever looks for the reason.

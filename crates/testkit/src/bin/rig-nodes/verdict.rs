@@ -29,12 +29,19 @@ pub fn judge(house: &mut House, acks: &[Ack], checks: &mut Checks) -> Result<()>
     for lost in lost {
         checks.check(false, || format!("{}: acknowledged and not served: {}", lost.ack.filename, lost.why));
     }
-    for number in 0..house.nodes.len() {
-        let ended = house.nodes[number].terminate(END_LIMIT)?;
-        let node = &house.nodes[number];
-        checks.check(ended.success(), || format!("node {number} ended with {ended}: {}", node.log_tail(20)));
-        let staged = store::staged(node.data());
-        checks.check(staged.is_empty(), || format!("node {number} left in staging: {staged:?}"));
+    // Each is started once more in between: what those who died or were cut off left behind, a start removes.
+    for start_again in [true, false] {
+        for number in 0..house.nodes.len() {
+            let ended = house.nodes[number].terminate(END_LIMIT)?;
+            let node = &house.nodes[number];
+            checks.check(ended.success(), || format!("node {number} ended with {ended}: {}", node.log_tail(20)));
+            let staged = store::staged(node.data());
+            checks.check(staged.is_empty(), || format!("node {number} left in staging: {staged:?}"));
+            if start_again {
+                house.nodes[number] = house.nodes[number].start_again()?;
+            }
+        }
+        house.print_objects_besides()?;
     }
     let rows = house.rows();
     judge_captures(&rows, acks, checks)?;
@@ -44,9 +51,6 @@ pub fn judge(house: &mut House, acks: &[Ack], checks: &mut Checks) -> Result<()>
         "{} tasks were run more than once; {} runs in all, of one task at most {}",
         figures.tasks_run_again, figures.attempts, figures.attempts_most
     );
-    if let Some(besides) = house.objects_besides(&rows.captures()?)? {
-        println!("{besides} objects in the store that no row names (a node that died left them; fsck judges them)");
-    }
     let node = &house.nodes[0];
     let fsck = fsck(node.binary(), node.data(), house.envs(), true)?;
     checks.check(fsck.is_clean(), || format!("fsck --deep: {}: {}", fsck.status, fsck.output));
