@@ -400,7 +400,7 @@ impl Blobs {
 
     /// Whether storing has stopped until restart, after a failed directory fsync.
     pub fn is_stopped(&self) -> bool {
-        self.staging.is_stopped()
+        self.staging.is_stopped() || matches!(&self.store, Store::S3(s3) if s3.is_stopped())
     }
 
     /// Writes, fsyncs and removes a small file `rounds` times; the median time of the fsync. For the doctor.

@@ -119,8 +119,8 @@ impl Intake {
                     report.captures_not_shipped += 1;
                     continue;
                 }
-                // Deleted while we looked is no fault.
-                if self.records.capture(capture.id).await?.is_none() {
+                // Deleted or replaced while we looked is no fault.
+                if self.records.capture(capture.id).await?.is_none_or(|now| now.blob != capture.blob) {
                     continue;
                 }
                 match fault {

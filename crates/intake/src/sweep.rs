@@ -84,7 +84,10 @@ impl Intake {
         let files_quarantined = self.set_aside(&orphans.unknown, &orphans.buried).await?;
         // Wherever they lie: a photo may be years old when it is deleted. What fails was logged, and is no reason not
         // to start.
-        self.finish_deletions(None).await?;
+        // (A bucket is not asked for each: what is still to go is noted as doomed.)
+        if !self.blobs.is_shared() {
+            self.finish_deletions(None).await?;
+        }
         self.remove_doomed().await?;
         self.remove_unrecorded_derivatives(RECOVERY_FOLDERS).await?;
         Ok(Recovered { staging_files, files_quarantined })
@@ -107,7 +110,9 @@ impl Intake {
         let (tombstones, idempotency_keys) = self.records.forget_before(before).await?;
         self.remove_doomed().await?;
         self.derivatives.clear_staging(STAGING_AGE).await?;
-        let folders_max = if self.records.is_shared() { SWEPT_FOLDERS } else { usize::MAX };
+        // A bucket is asked folder by folder, and for years there are half a million of them.
+        let is_far = self.records.is_shared() || self.derivatives.is_shared();
+        let folders_max = if is_far { SWEPT_FOLDERS } else { usize::MAX };
         let derivatives = self.remove_unrecorded_derivatives(folders_max).await?;
         if self.records.is_shared() {
             self.set_aside_unrecorded().await?;
@@ -149,17 +154,27 @@ impl Intake {
 
     /// Derivatives of one time folder that no row names and none ever will.
     pub(crate) async fn unrecorded_in(&self, folder: String) -> Result<Vec<String>, FsckError> {
-        let files = self.derivatives.list(folder.clone()).await?;
-        let mut unrecorded = Vec::new();
-        for file in files {
-            if !self.is_being_made(&file.key).await? {
-                unrecorded.push(file.key);
+        let mut unrecorded: Vec<String> =
+            self.derivatives.list(folder.clone()).await?.into_iter().map(|file| file.key).collect();
+        // Nearly all have their row: only of the rest is asked, one by one, whether they are being made.
+        self.drop_recorded(&folder, &mut unrecorded).await?;
+        let mut orphans = Vec::new();
+        for key in unrecorded {
+            if !self.is_being_made(&key).await? {
+                orphans.push(key);
             }
         }
-        // Rows last: what was recorded in between has its row by then.
-        let known: HashSet<String> = self.records.derivative_keys_in(folder).await?.into_iter().collect();
-        unrecorded.retain(|key| !known.contains(key));
-        Ok(unrecorded)
+        if !orphans.is_empty() {
+            // Rows last: what was recorded in between has its row by then.
+            self.drop_recorded(&folder, &mut orphans).await?;
+        }
+        Ok(orphans)
+    }
+
+    async fn drop_recorded(&self, folder: &str, keys: &mut Vec<String>) -> Result<(), FsckError> {
+        let known: HashSet<String> = self.records.derivative_keys_in(folder.to_owned()).await?.into_iter().collect();
+        keys.retain(|key| !known.contains(key));
+        Ok(())
     }
 
     /// Whether a worker that still holds its task published this, and may record it yet. Fences only go up, so what

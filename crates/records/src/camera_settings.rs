@@ -124,9 +124,13 @@ fn make_way_for_default(db: &Db<'_>, chosen: &NewCameraSettings, id: Uuid, now: 
     Ok(())
 }
 
-fn taken(name: &str) -> impl FnOnce() -> String {
-    let message = format!("the setting name '{name}' is taken");
-    || message
+/// Told only of the name: that another default was made meanwhile is no mistake, and the next run makes way for it.
+fn taken(error: Error, name: &str) -> Error {
+    if error.to_string().contains("setting_name") {
+        duplicate_as(error, || format!("the setting name '{name}' is taken"))
+    } else {
+        error
+    }
 }
 
 impl Records {
@@ -158,7 +162,7 @@ impl Records {
                         now.as_microsecond(),
                     ],
                 )
-                .map_err(|error| duplicate_as(error, taken(&chosen.setting_name)))?;
+                .map_err(|error| taken(error, &chosen.setting_name))?;
                 settings_by_id(db, id)
             })
             .await
@@ -198,7 +202,10 @@ impl Records {
     ) -> Result<CameraSettings> {
         self.engine
             .write(move |db| {
-                let before = settings_by_id(db, id)?;
+                let before = {
+                    let held = format!("SELECT {COLUMNS} FROM camera_settings WHERE id = ?{}", db.for_update());
+                    db.one(&held, &values![id], |row| settings_from(row, 0))?
+                };
                 if expected_updated_at.is_some_and(|expected| expected != before.updated_at) {
                     return Err(Error::Conflict(
                         "these settings were changed in the meantime; read them again".to_owned(),
@@ -225,7 +232,7 @@ impl Records {
                         updated_at,
                     ],
                 )
-                .map_err(|error| duplicate_as(error, taken(&chosen.setting_name)))?;
+                .map_err(|error| taken(error, &chosen.setting_name))?;
                 settings_by_id(db, id)
             })
             .await

@@ -102,16 +102,26 @@ impl Records {
             .await
     }
 
-    /// Forgets tombstones and idempotency keys older than `before`; how many of each.
+    /// Forgets tombstones and idempotency keys older than `before`; how many of each. In steps: uploads wait behind a
+    /// write.
     pub async fn forget_before(&self, before: Timestamp) -> Result<(usize, usize)> {
-        self.engine
-            .write(move |db| {
-                let before = before.as_microsecond();
-                Ok((
-                    db.execute("DELETE FROM tombstones WHERE deleted_at < ?", &values![before])?,
-                    db.execute("DELETE FROM idempotency_keys WHERE created_at < ?", &values![before])?,
-                ))
-            })
-            .await
+        let tombstones = "DELETE FROM tombstones WHERE capture_id IN (
+                              SELECT capture_id FROM tombstones WHERE deleted_at < ? LIMIT ?)";
+        let keys = "DELETE FROM idempotency_keys WHERE (user_id, key) IN (
+                        SELECT user_id, key FROM idempotency_keys WHERE created_at < ? LIMIT ?)";
+        Ok((self.forget_in_steps(tombstones, before).await?, self.forget_in_steps(keys, before).await?))
+    }
+
+    async fn forget_in_steps(&self, delete: &'static str, before: Timestamp) -> Result<usize> {
+        const STEP: usize = 1_000;
+        let mut forgotten = 0;
+        loop {
+            let forget = move |db: &Db<'_>| db.execute(delete, &values![before.as_microsecond(), STEP]);
+            let some = self.engine.write_again(forget).await?;
+            forgotten += some;
+            if some < STEP {
+                return Ok(forgotten);
+            }
+        }
     }
 }

@@ -73,6 +73,11 @@ impl Error {
             if error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure))
     }
 
+    /// Whether the engine failed, and not the request: it tells nothing of what an earlier run did.
+    pub(crate) fn is_of_engine(&self) -> bool {
+        !matches!(self, Self::NotFound | Self::Conflict(_))
+    }
+
     /// Whether a UNIQUE rule was broken.
     pub(crate) fn is_duplicate(&self) -> bool {
         const SQLITE_CONSTRAINT_PRIMARYKEY: i32 = 1555;

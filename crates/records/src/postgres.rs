@@ -23,7 +23,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_postgres::Config;
 
-use self::session::{Failure, failure_of};
+use self::session::{Failure, Uncommitted, failure_of};
 pub(crate) use self::session::{Session, value};
 use crate::db::Db;
 use crate::engine::RequestError;
@@ -236,7 +236,7 @@ impl Engine {
             let connection = match self.connection(deadline).await {
                 Ok(connection) => connection,
                 Err(error) => {
-                    self.heard(false);
+                    self.heard(!matches!(error, Error::Unavailable(_)));
                     return Err(given_up(error, doubt).into());
                 }
             };
@@ -252,6 +252,10 @@ impl Engine {
             request = returned;
             self.heard(!matches!(outcome, Run::Again(_, Failure::Lost) | Run::InDoubt(_)));
             match outcome {
+                // An error of the engine proves nothing of the run before it.
+                Run::Done(Err(error)) if doubt.is_some() && error.of_catalog().is_some_and(Error::is_of_engine) => {
+                    return Err(given_up(Error::Stopped, doubt).into());
+                }
                 Run::Done(outcome) => return outcome,
                 Run::Again(error, Failure::Met) => {
                     meetings += 1;
@@ -285,7 +289,7 @@ impl Engine {
         T: Send + 'static,
         F: FnOnce(&Db<'_>) -> Result<T> + Send + 'static,
     {
-        let session = Session::new(self.connection(self.deadline()).await?, Handle::current(), false);
+        let session = Session::new(self.connection(self.deadline()).await?, Handle::current(), false).patient();
         let looking = tokio::task::spawn_blocking(move || {
             let begin =
                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 0";
@@ -353,17 +357,17 @@ where
         }
     };
     let began = Instant::now();
-    match session.batch("COMMIT") {
+    match session.commit() {
         Ok(()) => {
             metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
             metrics.commit_requests.observe(1.0);
             Run::Done(Ok(answer))
         }
-        Err(error) => {
+        Err(uncommitted) => {
             metrics.write_failures.inc();
-            match &error {
-                Error::Unavailable(_) => Run::InDoubt(error),
-                _ => Run::of(error.into()),
+            match uncommitted {
+                Uncommitted::InDoubt(error) => Run::InDoubt(error),
+                Uncommitted::Certain(error) => Run::of(error.into()),
             }
         }
     }

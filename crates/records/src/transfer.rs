@@ -289,7 +289,16 @@ fn go_on_counting(db: &Db<'_>) -> Result<()> {
 impl Records {
     /// Whether there is not one row in it.
     pub async fn is_empty(&self) -> Result<bool> {
-        Ok(self.engine.read(total).await? == 0)
+        self.engine
+            .read(|db| {
+                for table in TABLES {
+                    if db.scalar::<bool>(&format!("SELECT EXISTS (SELECT 1 FROM {})", table.name), &[])? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            })
+            .await
     }
 
     /// Copies every row, as they all were at one moment, into another catalog; how many. Rows that are there already

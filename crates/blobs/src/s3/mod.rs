@@ -126,7 +126,9 @@ impl S3 {
         }
         let client = builder.build().map_err(|error| Error::Io(std::io::Error::other(error)))?;
         let requests = DiskPool::new(REQUESTS_MAX, staging.options.disk_queue_max, metrics.requests.clone());
-        let shipping = if options.ship_later { Some(Shipping::open(&staging)?) } else { None };
+        // Also where photos are no longer answered before they are shipped: those that were must still get there.
+        let shipping =
+            if options.ship_later || Shipping::is_there(&staging) { Some(Shipping::open(&staging)?) } else { None };
         Ok(Self {
             options,
             client,
@@ -162,6 +164,17 @@ impl S3 {
 
     pub(crate) fn queue(&self) -> (usize, usize) {
         self.requests.queue()
+    }
+
+    /// Whether the folder of what waits to be shipped takes nothing until restart.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.shipping.as_ref().is_some_and(|shipping| shipping.folder.is_stopped())
+    }
+
+    /// A place among the requests under way, waited for no longer than a request itself may take.
+    async fn request_place(&self) -> Result<crate::pool::Place> {
+        let limit = self.options.retry.max(self.options.timeout);
+        tokio::time::timeout(limit, self.requests.place()).await.map_err(|_| Error::Overloaded)?
     }
 
     /// The object of something below the store's prefix.

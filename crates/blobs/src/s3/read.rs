@@ -31,12 +31,12 @@ impl S3 {
             return Ok(opened);
         }
         self.requests.refuse_if_full()?;
-        let _place = self.requests.place().await?;
+        let _place = self.request_place().await?;
         let path = self.path(key);
         // A second look: what was damaged on its way here is not damaged there.
         for _ in 0..2 {
             let fetched = match self.retrying(|| self.fetch(&path, part, true)).await {
-                Err(Fault::NotFound) => return Err(self.absent(key)),
+                Err(Fault::NotFound) => return Err(self.absent()),
                 fetched => fetched?,
             };
             if fetched.sha256 == *sha256 {
@@ -53,13 +53,13 @@ impl S3 {
             return Ok(found);
         }
         match self.look_there(key, part, deep).await {
-            Err(Fault::NotFound) => Err(self.absent(key)),
+            Err(Fault::NotFound) => Err(self.absent()),
             found => Ok(found?),
         }
     }
 
     async fn look_there(&self, key: &str, part: Part, deep: bool) -> Result<Found, Fault> {
-        let _place = self.requests.place().await?;
+        let _place = self.request_place().await?;
         let path = self.path(key);
         if deep {
             let fetched = self.retrying(|| self.fetch(&path, part, false)).await?;

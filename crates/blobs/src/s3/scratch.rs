@@ -29,7 +29,12 @@ impl Scratch {
             File::from(rustix::fs::memfd_create("photo", MemfdFlags::CLOEXEC)?)
         } else {
             let staging = s3.staging.clone();
-            s3.disk.run_always(move || nameless(&staging.staging_path(""))).await?
+            let make = move || {
+                // What is read must not take the room of what is written.
+                staging.check_room().map_err(|_| crate::Error::Overloaded)?;
+                nameless(&staging.staging_path(""))
+            };
+            s3.disk.run_always(make).await?
         };
         let gathered = Vec::with_capacity(GATHERED_BYTES.min(usize::try_from(size_bytes).unwrap_or(GATHERED_BYTES)));
         Ok(Self { file: Some(file), gathered })

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 
 use super::S3;
 use super::source::Source;
-use crate::folder::{Folder, split_key, time_folder};
+use crate::folder::{Folder, time_folder};
 use crate::staging::{StagedBlob, sha256_of};
 use crate::{Error, Part, PublishedBlob, Result};
 
@@ -27,9 +27,6 @@ const SHIPPED_AT_ONCE: usize = 4;
 /// Waits after a round in which something failed, and before one that nothing asked for.
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
 const IDLE: Duration = Duration::from_secs(30);
-
-/// A photo of another node that is not in the bucket after so long is lost, and no more on its way.
-const NOT_SHIPPED_MAX: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 
 /// Folders of minutes that are over for so long get no photo any more.
 const OVER: i64 = 2 * 3600;
@@ -55,6 +52,11 @@ pub struct Waiting {
 }
 
 impl Shipping {
+    /// Whether an earlier run left some.
+    pub(super) fn is_there(staging: &Folder) -> bool {
+        staging.root.join(SHIPPING).is_dir()
+    }
+
     pub(super) fn open(staging: &Folder) -> Result<Self> {
         let (options, metrics) = (staging.options.clone(), staging.metrics.clone());
         let folder = Arc::new(Folder::open(&staging.root.join(SHIPPING), options, metrics)?);
@@ -103,13 +105,10 @@ impl S3 {
         }
     }
 
-    /// What is not in the bucket may still wait on the node that took it.
-    pub(super) fn absent(&self, key: &str) -> Error {
-        let Some((folder, _)) = self.shipping.is_some().then(|| split_key(key).ok()).flatten() else {
-            return Error::NotFound;
-        };
-        let oldest = jiff::Timestamp::now().as_second() - NOT_SHIPPED_MAX.as_secs();
-        if *folder < *time_folder(oldest) { Error::NotFound } else { Error::NotShipped }
+    /// What is not in the bucket may still wait on the node that took it, however long that has been away: to call it
+    /// lost would have its row set aside, and its bytes with it when they arrive.
+    pub(super) fn absent(&self) -> Error {
+        if self.options.ship_later { Error::NotShipped } else { Error::NotFound }
     }
 
     /// Ships what waits, and what comes, until it is told to stop.

@@ -35,7 +35,7 @@ impl S3 {
         for (_, key) in &blobs {
             split_key(key)?;
         }
-        if let Some(shipping) = &self.shipping {
+        if let (true, Some(shipping)) = (self.options.ship_later, &self.shipping) {
             return self.publish_here(shipping, blobs).await;
         }
         self.requests.refuse_if_full()?;
@@ -116,7 +116,7 @@ impl S3 {
 
     /// `may_be_there`: whether an earlier try may have arrived, before and after.
     pub(super) async fn upload_source(&self, source: &Source, key: &str, may_be_there: &mut bool) -> Result<(), Fault> {
-        let _place = self.requests.place().await?;
+        let _place = self.request_place().await?;
         let path = self.path(key);
         if source.size_bytes > multipart::PART_BYTES {
             return self.upload_in_parts(&path, source, may_be_there).await;

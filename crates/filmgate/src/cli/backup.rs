@@ -4,6 +4,7 @@
 //! started as it is, or restored onto other engines. The server goes on meanwhile: the catalog is copied as it was at
 //! one moment, then the bytes that it names; what is deleted while they are copied is deleted from the backup too.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,8 @@ use crate::config::Config;
 
 /// Written last: a folder without it holds half a backup.
 const MANIFEST: &str = "backup.json";
+/// Written first, and removed last.
+const HALF: &str = "backup.incomplete";
 const CATALOG: &str = "catalog.sqlite";
 const BLOBS: &str = "blobs";
 
@@ -60,11 +63,17 @@ struct Manifest {
 pub(super) async fn backup(args: BackupArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let dir = &args.dir;
     ensure!(!dir.join(MANIFEST).exists(), "{} holds a backup already: name another folder", dir.display());
-    let is_foreign = dir.read_dir().is_ok_and(|mut entries| entries.next().is_some()) && !dir.join(BLOBS).is_dir();
-    ensure!(!is_foreign, "{} is neither empty nor half a backup: name another folder", dir.display());
+    let is_empty = dir.read_dir().map_or(true, |mut entries| entries.next().is_none());
+    // Nothing else tells half a backup from a data folder, whose catalog must not be begun anew.
+    ensure!(
+        is_empty || dir.join(HALF).exists(),
+        "{} is neither empty nor half a backup: name another folder",
+        dir.display()
+    );
     let app = common.open().await?;
     let began_at = system_clock();
     blobs::create_folder(dir, true).with_context(|| format!("cannot make {}", dir.display()))?;
+    write_durably(&dir.join(HALF), "")?;
     let copy = new_catalog(&dir.join(CATALOG))?;
     let rows = app.records.copy_to(&copy, telling("rows copied", common.json)).await.context("copying the catalog")?;
     let from = Place { photos: app.blobs.clone(), derivatives: app.intake.derivatives().clone() };
@@ -85,6 +94,7 @@ pub(super) async fn backup(args: BackupArgs, common: &Common) -> anyhow::Result<
         bytes: report.bytes,
     };
     write_durably(&dir.join(MANIFEST), &serde_json::to_string_pretty(&manifest)?)?;
+    fs::remove_file(dir.join(HALF))?;
     if common.json {
         output::one(true, &manifest)?;
     } else {
@@ -123,35 +133,59 @@ fn folder_place(config: &Config, folder: &Path) -> anyhow::Result<Place> {
 async fn copy_bytes(app: &App, copy: &Records, from: &Place, to: &Place, is_quiet: bool) -> anyhow::Result<Report> {
     let copying = Copying { named: copy, live: &app.records, from, to, deep: false, dry_run: false };
     let mut report = copying.all(is_quiet).await?;
-    for Gone { capture_id, is_photo } in std::mem::take(&mut report.gone_blobs) {
-        let now = system_clock();
+    while let Some(Gone { capture_id, is_photo }) = report.gone_blobs.pop() {
         match app.records.capture(capture_id).await? {
-            None => {
-                copy.delete_capture(capture_id, "deleted while the backup ran".to_owned(), now)
-                    .await
-                    .map(drop)
-                    .or_else(|error| if matches!(error, records::Error::NotFound) { Ok(()) } else { Err(error) })?;
-            }
+            None => {}
             Some(live) if is_photo => {
                 copy.set_blob(capture_id, live.blob.clone(), live.processing.received_sha256).await?;
                 copying.one(live, &mut report).await?;
             }
-            Some(_) => copy.lose_derivatives(capture_id, now).await?,
+            Some(_) => copy.lose_derivatives(capture_id, system_clock()).await?,
         }
     }
+    delete_what_was_deleted(&app.records, copy).await?;
+    remove_unnamed(copy, to).await?;
+    Ok(report)
+}
+
+/// Also what was copied before it was deleted: a restore must not bring it back.
+async fn delete_what_was_deleted(live: &Records, copy: &Records) -> anyhow::Result<()> {
+    let mut after = uuid::Uuid::nil();
+    loop {
+        let captures = copy.captures_by_id(after, 500).await?;
+        let Some(last) = captures.last() else { return Ok(()) };
+        after = last.id;
+        let there: HashSet<_> =
+            live.captures_of(captures.iter().map(|capture| capture.id).collect()).await?.into_iter().collect();
+        for capture in captures.iter().filter(|capture| !there.contains(&capture.id)) {
+            copy.delete_capture(capture.id, "deleted while the backup ran".to_owned(), system_clock()).await?;
+        }
+    }
+}
+
+/// Bytes that the copied catalog does not name: of what was deleted, and of a backup that was broken off before.
+async fn remove_unnamed(copy: &Records, to: &Place) -> anyhow::Result<()> {
     for (store, blobs) in [(Store::Originals, &to.photos), (Store::Derivatives, &to.derivatives)] {
+        for folder in blobs.time_folders().await? {
+            let named: HashSet<String> = match store {
+                Store::Originals => copy.blob_keys_in(folder.clone()).await?,
+                Store::Derivatives => copy.derivative_keys_in(folder.clone()).await?,
+            }
+            .into_iter()
+            .collect();
+            for blob in blobs.list(folder).await?.into_iter().filter(|blob| !named.contains(&blob.key)) {
+                blobs.delete(blob.key).await?;
+            }
+        }
         loop {
             let keys = copy.doomed_blobs(store, String::new(), 500).await?;
             if keys.is_empty() {
                 break;
             }
-            for key in &keys {
-                blobs.delete(key.clone()).await?;
-            }
             copy.forget_doomed(store, keys).await?;
         }
     }
-    Ok(report)
+    Ok(())
 }
 
 pub(super) async fn restore(args: RestoreArgs, common: &Common) -> anyhow::Result<ExitCode> {
@@ -171,6 +205,12 @@ pub(super) async fn restore(args: RestoreArgs, common: &Common) -> anyhow::Resul
         args.resume || records.is_empty().await?,
         "the catalog {} is not empty: a backup is restored into an empty one. To go on with a restore that was broken \
          off, say --resume",
+        config.catalog_place()
+    );
+    let others = records.connected_programs().await?;
+    ensure!(
+        others == 0,
+        "{others} other programs of Filmgate's are connected to {}: stop all nodes and workers first",
         config.catalog_place()
     );
     // Bytes first: a row without its photo is what must never be.

@@ -38,6 +38,15 @@ pub(super) fn run(args: &WorkerArgs, common: &Common) -> anyhow::Result<ExitCode
         );
         refuse_network_filesystem(&catalog)?;
         refuse_network_filesystem(&config.blobs_path())?;
+    } else if !config.blobs.is_bucket() {
+        // In a folder of its own it would find every photo missing, and say so of each.
+        anyhow::ensure!(
+            config.data_dir.join("node-name").exists(),
+            "the photos are in a folder, and {} is no server's: start the worker on the server's machine with its data \
+             folder, or give server and worker the same bucket in blobs.url",
+            config.data_dir.display()
+        );
+        refuse_network_filesystem(&config.blobs_path())?;
     }
     super::serve::start_logging(&config)?;
     super::serve::raise_descriptor_limit();

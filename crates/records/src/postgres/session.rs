@@ -5,7 +5,7 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
-use deadpool_postgres::{Object, PoolError};
+use deadpool_postgres::{Object, PoolError, TimeoutType};
 use tokio::runtime::Handle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
@@ -19,6 +19,8 @@ use crate::{Error, Result, Sync};
 
 /// Longest wait for the answer to one statement. A server behind a network that swallows everything says nothing.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same where a whole table is read at one moment: counting a hundred million rows takes minutes.
+const LONG_STATEMENT_TIMEOUT: Duration = Duration::from_secs(3600);
 /// Longest wait for a connection, and for the network to take what was sent.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -37,11 +39,42 @@ pub(crate) struct Session {
     runtime: Handle,
     pub(crate) is_in_doubt: bool,
     is_spoiled: Cell<bool>,
+    timeout: Duration,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Not put back: a request that panicked has left its transaction open, and another would commit its half.
+        if let Some(connection) = self.connection.take() {
+            drop(Object::take(connection));
+        }
+    }
+}
+
+/// How a COMMIT failed.
+pub(super) enum Uncommitted {
+    /// The server refused it, and said so like any other error.
+    Certain(Error),
+    /// The server died over it, or was never heard: its log may hold the commit all the same.
+    InDoubt(Error),
 }
 
 impl Session {
     pub(super) fn new(connection: Object, runtime: Handle, is_in_doubt: bool) -> Self {
-        Self { connection: Some(connection), runtime, is_in_doubt, is_spoiled: Cell::new(false) }
+        Self {
+            connection: Some(connection),
+            runtime,
+            is_in_doubt,
+            is_spoiled: Cell::new(false),
+            timeout: STATEMENT_TIMEOUT,
+        }
+    }
+
+    /// For statements that read much.
+    pub(super) fn patient(self) -> Self {
+        let mut this = self;
+        this.timeout = LONG_STATEMENT_TIMEOUT;
+        this
     }
 
     /// Nobody else may get this connection.
@@ -59,7 +92,7 @@ impl Session {
 
     fn ask<T>(&self, answer: impl AsyncFnOnce(&Object) -> Result<T, tokio_postgres::Error>) -> Result<T> {
         let Some(connection) = &self.connection else { return Err(Error::Stopped) };
-        let answer = self.runtime.block_on(tokio::time::timeout(STATEMENT_TIMEOUT, answer(connection)));
+        let answer = self.runtime.block_on(tokio::time::timeout(self.timeout, answer(connection)));
         match answer {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(told(&error)),
@@ -68,6 +101,21 @@ impl Session {
                 Err(Error::Unavailable("no answer in time".to_owned()))
             }
         }
+    }
+
+    pub(super) fn commit(&self) -> Result<(), Uncommitted> {
+        let answer = self.ask(async |connection| {
+            Ok(connection.batch_execute("COMMIT").await.map_err(|error| {
+                // A server that panics tells its error first, and its log may have been written.
+                let severity = error.as_db_error().and_then(tokio_postgres::error::DbError::parsed_severity);
+                let is_certain = severity == Some(tokio_postgres::error::Severity::Error);
+                match told(&error) {
+                    told if is_certain && !matches!(told, Error::Unavailable(_)) => Uncommitted::Certain(told),
+                    told => Uncommitted::InDoubt(told),
+                }
+            }))
+        });
+        answer.unwrap_or_else(|error| Err(Uncommitted::InDoubt(error)))
     }
 
     pub(super) fn batch(&self, sql: &str) -> Result<()> {
@@ -230,6 +278,8 @@ pub(super) fn failure_of(code: &str) -> Option<Failure> {
 pub(super) fn pool_error(error: &PoolError) -> Error {
     match error {
         PoolError::Backend(error) => told(error),
+        // All connections are at work: the server is there.
+        PoolError::Timeout(TimeoutType::Wait) => Error::Busy,
         PoolError::Timeout(_) => Error::Unavailable("no connection in time".to_owned()),
         PoolError::Closed => Error::Stopped,
         other => Error::Unavailable(other.to_string()),
