@@ -42,6 +42,10 @@ impl Network {
         ip(&["-n", &hub.name, "link", "add", "hub", "type", "bridge"])?;
         ip(&["-n", &hub.name, "addr", "add", &format!("{}/24", hub.address), "dev", "hub"])?;
         ip(&["-n", &hub.name, "link", "set", "hub", "up"])?;
+        // Garage sends the head of an answer and waits for its acknowledgement before the body: each photo read over a
+        // kept connection takes 44 ms, and 0.5 where acknowledgements are not held back. On every machine's routes.
+        let to_itself = ["route", "replace", "table", "local", "local", &hub.address.to_string(), "dev", "hub"];
+        ip(&[&["-n", &hub.name][..], &to_itself, &["quickack", "1"]].concat())?;
         let mut network = Self { members: Vec::new(), hub };
         for number in 1..=members {
             let member = Namespace::new(&number.to_string(), address(10 + number))?;
@@ -53,6 +57,7 @@ impl Network {
             ip(&[&of_hub[..], &["link", "set", &port, "master", "hub", "up"]].concat())?;
             ip(&[&of_member[..], &["addr", "add", &format!("{}/24", member.address), "dev", "eth0"]].concat())?;
             ip(&[&of_member[..], &["link", "set", "eth0", "up"]].concat())?;
+            ip(&[&of_member[..], &["route", "replace", "10.77.0.0/24", "dev", "eth0", "quickack", "1"]].concat())?;
             network.members.push(member);
         }
         Ok(network)

@@ -45,14 +45,18 @@ pub fn judge(house: &mut House, acks: &[Ack], checks: &mut Checks) -> Result<()>
     }
     let rows = house.rows();
     judge_captures(&rows, acks, checks)?;
+    let began = Instant::now();
     judge_bytes(house, &rows.captures()?, checks)?;
+    println!("every photo was read from the store itself in {:.1} s", began.elapsed().as_secs_f64());
     let figures = judge_rows(&|sql| rows.number(sql), acks.len() as u64, checks)?;
     println!(
         "{} tasks were run more than once; {} runs in all, of one task at most {}",
         figures.tasks_run_again, figures.attempts, figures.attempts_most
     );
     let node = &house.nodes[0];
+    let began = Instant::now();
     let fsck = fsck(node.binary(), node.data(), house.envs(), true)?;
+    println!("fsck --deep took {:.1} s", began.elapsed().as_secs_f64());
     checks.check(fsck.is_clean(), || format!("fsck --deep: {}: {}", fsck.status, fsck.output));
     Ok(())
 }
