@@ -71,7 +71,10 @@ impl Intake {
         let staging_files = self.blobs.clear_staging(Duration::ZERO).await?;
         self.derivatives.clear_staging(STAGING_AGE).await?;
         if self.records.is_shared() {
-            // Other nodes are at work: their photos have no rows yet. The sweep knows which are too old for that.
+            // Other nodes are at work: their photos have no rows yet. The sweep knows which are too old for that. What a
+            // worker made under a claim that it has lost is nobody's at once.
+            self.remove_doomed().await?;
+            self.remove_unrecorded_derivatives(RECOVERY_FOLDERS).await?;
             return Ok(Recovered { staging_files, files_quarantined: 0 });
         }
         let folders = self.blobs.newest_time_folders(RECOVERY_FOLDERS).await?;
