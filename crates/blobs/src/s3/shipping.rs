@@ -12,8 +12,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::sync::{Notify, watch};
 
-use super::{Fault, S3};
 use super::source::Source;
+use super::{Fault, S3};
 use crate::folder::{Folder, time_folder};
 use crate::staging::{StagedBlob, sha256_of};
 use crate::{Error, Part, PublishedBlob, Result};
