@@ -71,12 +71,10 @@ impl Intake {
         let staging_files = self.blobs.clear_staging(Duration::ZERO).await?;
         self.derivatives.clear_staging(STAGING_AGE).await?;
         if self.records.is_shared() {
-            // Other nodes are at work: their photos have no rows yet. The sweep knows which are too old for that.
-            // What workers made is told by the fence in its name, wherever they run: else fsck would find, until the
-            // next sweep, what was published while the catalog was away. A store that is away is no reason not to start.
-            if let Err(error) = self.remove_unrecorded_derivatives(RECOVERY_FOLDERS).await {
-                tracing::warn!(%error, "what workers left is not removed; the next sweep goes on");
-            }
+            // Other nodes are at work: their photos have no rows yet. The sweep knows which are too old for that. What a
+            // worker made under a claim that it has lost is nobody's at once.
+            self.remove_doomed().await?;
+            self.remove_unrecorded_derivatives(RECOVERY_FOLDERS).await?;
             return Ok(Recovered { staging_files, files_quarantined: 0 });
         }
         let folders = self.blobs.newest_time_folders(RECOVERY_FOLDERS).await?;

@@ -12,8 +12,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::sync::{Notify, watch};
 
-use super::S3;
 use super::source::Source;
+use super::{Fault, S3};
 use crate::folder::{Folder, time_folder};
 use crate::staging::{StagedBlob, sha256_of};
 use crate::{Error, Part, PublishedBlob, Result};
@@ -214,7 +214,15 @@ impl S3 {
         let (file, size_bytes, sha256) = opened.await?;
         let source = Source::new(file, self.disk.clone(), size_bytes, sha256);
         // An earlier run may have shipped it and died before it could say so.
-        self.upload_source(&source, key, &mut true).await?;
+        match self.upload_source(&source, key, &mut true).await {
+            Err(Fault::Exists) => {
+                // Keys are nobody else's: a store that was cut off in the middle of a PUT kept half of it.
+                tracing::warn!(key, "what lies in a photo's place is not what was sent; it is removed and sent again");
+                self.remove(&self.path(key)).await?;
+                self.upload_source(&source, key, &mut false).await?;
+            }
+            outcome => outcome?,
+        }
         let (folder, name) = (shipping.folder.clone(), key.to_owned());
         match self.disk.run_always(move || folder.unlink(&name)).await {
             Ok(()) => Ok(size_bytes),

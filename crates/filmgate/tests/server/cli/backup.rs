@@ -28,7 +28,7 @@ fn a_backup_taken_under_load_holds_all_that_was_acknowledged_before_it() {
     let (acked, deleted) = (Mutex::new(Vec::new()), Mutex::new(Vec::<String>::new()));
     let stop = AtomicBool::new(false);
     let mut commands = Commands::of(&server);
-    let before = std::thread::scope(|threads| {
+    let (before, deleted_by_then) = std::thread::scope(|threads| {
         for uploader in 0..3_u64 {
             let (acked, stop, server) = (&acked, &stop, &server);
             threads.spawn(move || {
@@ -42,6 +42,8 @@ fn a_backup_taken_under_load_holds_all_that_was_acknowledged_before_it() {
                     let capture = &answer.json()["captures"][0];
                     let text = |name: &str| capture[name].as_str().unwrap().to_owned();
                     acked.lock().unwrap().push((text("id"), text("sha256")));
+                    // Other tests run beside this one, and their decoders get what is left of the processors.
+                    std::thread::sleep(Duration::from_millis(15));
                 }
             });
         }
@@ -68,10 +70,11 @@ fn a_backup_taken_under_load_holds_all_that_was_acknowledged_before_it() {
             std::thread::sleep(Duration::from_millis(10));
         }
         let before = acked.lock().unwrap().clone();
+        let deleted_before = deleted.lock().unwrap().clone();
         let ran = commands.run("backup", &[&dir_text]);
         stop.store(true, Ordering::Relaxed);
         assert_eq!(ran.status, 0, "{ran:?}");
-        before
+        (before, deleted_before)
     });
     assert!(acked.lock().unwrap().len() > before.len(), "nothing was uploaded meanwhile");
 
@@ -87,6 +90,9 @@ fn a_backup_taken_under_load_holds_all_that_was_acknowledged_before_it() {
         let found = captures(&mut there);
         assert_eq!(found.len() as u64, manifest["captures"].as_u64().unwrap());
         let deleted = deleted.lock().unwrap();
+        // Nor does a restore bring back what had been deleted.
+        let back: Vec<_> = deleted_by_then.iter().filter(|id| found.contains_key(*id)).collect();
+        assert!(back.is_empty(), "{back:?} were deleted before it");
         for (id, sha256) in before.iter().filter(|(id, _)| !deleted.contains(id)) {
             assert_eq!(found.get(id), Some(sha256), "{id} was acknowledged before the backup began");
         }
@@ -110,13 +116,17 @@ fn a_backup_that_broke_off_is_none_and_goes_on() {
     let mut commands = Commands::of(&server);
     assert_eq!(commands.run("backup", &[&dir_text]).status, 0);
     // As if it had been cut off: no manifest, half a catalog, a photo missing.
-    fs::remove_file(dir.join("backup.json")).unwrap();
+    fs::rename(dir.join("backup.json"), dir.join("backup.incomplete")).unwrap();
     fs::write(dir.join("catalog.sqlite"), b"half").unwrap();
     Commands::on(&restored).fails("restore", &[&dir_text], "holds no whole backup");
     assert_eq!(commands.run("backup", &[&dir_text]).status, 0);
     let mut elsewhere = Commands::on(&restored);
     elsewhere.one("restore", &[&dir_text]);
     assert_eq!(captures(&mut elsewhere), captures(&mut commands));
+    assert!(!dir.join("backup.incomplete").exists());
+    // A data folder is no half backup: its catalog would be begun anew under the server's feet.
+    commands.fails("backup", &[server.data().to_str().unwrap()], "neither empty nor half a backup");
+    assert!(!captures(&mut commands).is_empty());
     // A folder with other things in it is not touched.
     let other = folder.path().join("other");
     fs::create_dir(&other).unwrap();

@@ -71,7 +71,8 @@ fn a_photo_is_served_all_the_while_another_takes_its_place() {
         let fetching: Vec<_> =
             (0..8).map(|_| scope.spawn(|| fetch_until(&is_over, &mut api.clone(), &filenames))).collect();
         // Whatever comes of them: those who fetch must be let go.
-        let are_over = holds_within(Duration::from_secs(60), || {
+        // (Decoders get only what nobody else wants of the processors.)
+        let are_over = holds_within(Duration::from_secs(180), || {
             fetching.iter().any(thread::ScopedJoinHandle::is_finished) || all_succeeded(&server, &tasks)
         });
         is_over.store(true, Ordering::Relaxed);
