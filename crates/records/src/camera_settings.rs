@@ -98,12 +98,12 @@ pub(crate) fn settings_from(row: &Row<'_>, at: usize) -> Result<CameraSettings> 
 }
 
 fn settings_by_id(db: &Db<'_>, id: Uuid) -> Result<CameraSettings> {
-    db.one(&format!("SELECT {COLUMNS} FROM camera_settings WHERE id = ?"), &values![id], |row| settings_from(row, 0))
+    hold(db, id, "")
 }
 
-/// These settings, as they stay until this request is committed.
-pub(crate) fn hold(db: &Db<'_>, id: Uuid) -> Result<CameraSettings> {
-    let sql = format!("SELECT {COLUMNS} FROM camera_settings WHERE id = ?{}", db.for_share());
+/// These settings; with a lock, as they stay until this request is committed.
+pub(crate) fn hold(db: &Db<'_>, id: Uuid, lock: &str) -> Result<CameraSettings> {
+    let sql = format!("SELECT {COLUMNS} FROM camera_settings WHERE id = ?{lock}");
     db.one(&sql, &values![id], |row| settings_from(row, 0))
 }
 
@@ -202,10 +202,7 @@ impl Records {
     ) -> Result<CameraSettings> {
         self.engine
             .write(move |db| {
-                let before = {
-                    let held = format!("SELECT {COLUMNS} FROM camera_settings WHERE id = ?{}", db.for_update());
-                    db.one(&held, &values![id], |row| settings_from(row, 0))?
-                };
+                let before = hold(db, id, db.for_update())?;
                 if expected_updated_at.is_some_and(|expected| expected != before.updated_at) {
                     return Err(Error::Conflict(
                         "these settings were changed in the meantime; read them again".to_owned(),

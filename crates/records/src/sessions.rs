@@ -63,7 +63,13 @@ fn session_from(row: &Row<'_>) -> Result<Session> {
 }
 
 fn session_by_id(db: &Db<'_>, id: Uuid) -> Result<Session> {
-    db.one(&format!("SELECT {COLUMNS} FROM assessment_sessions WHERE id = ?"), &values![id], session_from)
+    hold(db, id, "")
+}
+
+/// This session; with a lock, as it stays until this request is committed.
+fn hold(db: &Db<'_>, id: Uuid, lock: &str) -> Result<Session> {
+    let sql = format!("SELECT {COLUMNS} FROM assessment_sessions WHERE id = ?{lock}");
+    db.one(&sql, &values![id], session_from)
 }
 
 pub(crate) fn gate_by_id(db: &Db<'_>, id: Uuid) -> Result<Option<SessionGate>> {
@@ -83,10 +89,9 @@ pub(crate) fn gate_by_id(db: &Db<'_>, id: Uuid) -> Result<Option<SessionGate>> {
 
 /// The gate, as it stays until this request is committed: whoever ends the session or changes its settings waits.
 pub(crate) fn hold_gate(db: &Db<'_>, id: Uuid) -> Result<Option<SessionGate>> {
-    let session = format!("SELECT {COLUMNS} FROM assessment_sessions WHERE id = ?{}", db.for_share());
-    let Some(session) = db.optional(&session, &values![id], session_from)? else { return Ok(None) };
+    let Some(session) = optional(hold(db, id, db.for_share()))? else { return Ok(None) };
     let settings = match session.camera_settings_id {
-        Some(id) => Some(camera_settings::hold(db, id)?),
+        Some(id) => Some(camera_settings::hold(db, id, db.for_share())?),
         None => None,
     };
     Ok(Some(SessionGate { session, settings }))

@@ -258,12 +258,12 @@ pub(crate) fn insert(db: &Db<'_>, task: &NewTask<'_>) -> Result<()> {
 }
 
 pub(crate) fn by_id(db: &Db<'_>, id: Uuid) -> Result<Task> {
-    db.one(&format!("SELECT {COLUMNS} FROM tasks WHERE id = ?"), &values![id], task_from)
+    hold(db, id, "")
 }
 
-/// As it stays until this request is committed.
-fn hold(db: &Db<'_>, id: Uuid) -> Result<Task> {
-    db.one(&format!("SELECT {COLUMNS} FROM tasks WHERE id = ?{}", db.for_update()), &values![id], task_from)
+/// This task; with a lock, as it stays until this request is committed.
+fn hold(db: &Db<'_>, id: Uuid, lock: &str) -> Result<Task> {
+    db.one(&format!("SELECT {COLUMNS} FROM tasks WHERE id = ?{lock}"), &values![id], task_from)
 }
 
 /// Out of line for good.
@@ -427,7 +427,7 @@ impl Records {
     /// Runs a dead letter or a revoked task again, with all its attempts.
     pub async fn retry_task(&self, id: Uuid, now: Timestamp) -> Result<Task> {
         self.change_tasks(move |db| {
-            let task = hold(db, id)?;
+            let task = hold(db, id, db.for_update())?;
             if !matches!(task.state, TaskState::Failure | TaskState::Revoked) {
                 return Err(Error::Conflict(format!(
                     "the task is {}: only FAILURE and REVOKED can be retried",
@@ -450,7 +450,7 @@ impl Records {
     /// Calls a task off; who runs it just now has lost it. Calling it off again changes nothing.
     pub async fn revoke_task(&self, id: Uuid, now: Timestamp) -> Result<Task> {
         self.change_tasks(move |db| {
-            let task = hold(db, id)?;
+            let task = hold(db, id, db.for_update())?;
             match (task.state, task.kind) {
                 (TaskState::Revoked, _) => return Ok(task),
                 (TaskState::Success, _) => {

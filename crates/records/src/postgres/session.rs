@@ -71,10 +71,9 @@ impl Session {
     }
 
     /// For statements that read much.
-    pub(super) fn patient(self) -> Self {
-        let mut this = self;
-        this.timeout = LONG_STATEMENT_TIMEOUT;
-        this
+    pub(super) fn patient(mut self) -> Self {
+        self.timeout = LONG_STATEMENT_TIMEOUT;
+        self
     }
 
     /// Nobody else may get this connection.
