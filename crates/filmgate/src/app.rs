@@ -339,7 +339,14 @@ pub fn node_name(data_dir: &Path) -> anyhow::Result<String> {
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
     let name = uuid::Uuid::now_v7().simple().to_string();
-    std::fs::write(&path, &name).with_context(|| format!("cannot write {}", path.display()))?;
+    // A power cut that took it would make a stranger of this node: its own tasks would wait for their leases.
+    let write = || -> anyhow::Result<()> {
+        let mut file = File::create(&path)?;
+        file.write_all(name.as_bytes())?;
+        file.sync_all()?;
+        fsync_parent(&path)
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))?;
     Ok(name)
 }
 
