@@ -60,9 +60,8 @@ impl Operation {
 
     /// What a cache too small costs is told, and is another's on every machine. So is what counting costs: PostgreSQL
     /// looks at each open task's row until the next vacuum, and that comes after as many changes as the table is large.
-    /// Forgetting comes once an hour, and no request waits for it.
     pub fn is_judged(self) -> bool {
-        !matches!(self, Self::ListAnySession | Self::CountTasks | Self::ForgetBefore)
+        !matches!(self, Self::ListAnySession | Self::CountTasks)
     }
 
     pub fn warm_up(self) -> u64 {
