@@ -20,7 +20,8 @@ const ABOUT: About = About {
     text: "keeps the server's folder on a filesystem in a file, uploads from many clients, shuts that filesystem down \
            from inside the kernel at a random moment (what was not on the disk by then is lost), kills the server, \
            mounts again, starts again, fetches every photo that was acknowledged and compares its SHA-256. With \
-           --postgres the rows are in a PostgreSQL whose files are on that filesystem too. With --control the server's fsyncs are off, and the rig must notice the loss.",
+           --postgres the rows are in a PostgreSQL whose files are on that filesystem too. With --control the server's \
+           fsyncs are off, and the rig must notice the loss.",
     options: &[
         Opt::value("cuts", "N", "100", "how often"),
         Opt::value("uploaders", "N", "64", "how many clients upload at once"),
@@ -33,6 +34,7 @@ const ABOUT: About = About {
 };
 
 const DATABASE: &str = "filmgate";
+
 /// One cut in this many is of the other kind, where the journal still gets out.
 const LOG_FLUSH_ONE_IN: u64 = 5;
 
@@ -94,15 +96,6 @@ impl Stage for Powered {
             Some(postgres) => Rows::Postgres(postgres.url(DATABASE)),
             None => Rows::Folder(self.data.clone()),
         }
-    }
-
-    fn keeps_strays(&self) -> bool {
-        self.postgres.is_some()
-    }
-
-    fn envs(&self) -> Vec<(String, String)> {
-        let url = self.postgres.as_ref().map(|postgres| postgres.url(DATABASE));
-        url.map(|url| ("FILMGATE__RECORDS__URL".to_owned(), url)).into_iter().collect()
     }
 
     fn strike(&mut self, server: &mut Server, random: &mut Random, faults: &mut Faults) -> Result<Option<Death>> {

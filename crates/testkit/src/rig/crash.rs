@@ -22,17 +22,9 @@ const BOOK_MAX: usize = 4_000;
 /// Where the server lives, and how it is struck down there.
 pub trait Stage {
     fn data(&self) -> &Path;
-    /// Where its rows are, and the settings that tell the server so.
+    /// Where its rows are.
     fn rows(&self) -> Rows {
         Rows::Folder(self.data().to_owned())
-    }
-    /// As above.
-    fn envs(&self) -> Vec<(String, String)> {
-        Vec::new()
-    }
-    /// Whether a file without a row is for an hourly sweep, not for the next start: other nodes may be at it.
-    fn keeps_strays(&self) -> bool {
-        false
     }
     /// Ends the server, somehow; and when the disk died, where it did.
     fn strike(&mut self, server: &mut Server, random: &mut Random, faults: &mut Faults) -> Result<Option<Death>>;
@@ -200,7 +192,7 @@ struct Round<'a> {
 
 impl Round<'_> {
     fn start(&mut self, stage: &dyn Stage) -> Result<Server> {
-        let mut builder = self.rig.server().data(stage.data()).envs(&stage.envs());
+        let mut builder = self.rig.server().data(stage.data()).envs(&stage.rows().envs());
         if self.plan.control {
             builder = builder.relaxed();
         }
@@ -244,13 +236,15 @@ impl Round<'_> {
         let published = store::published(server.data())?;
         let strike = self.outcome.strikes;
         // Beside a server that makes more of them; the connection is closed before the next strike.
-        let derivatives = stage.rows().derivatives()?;
+        let rows = stage.rows();
+        let derivatives = rows.derivatives()?;
         let lost = lost_derivatives(server.data(), &derivatives);
         self.outcome.lost_derivatives.extend(lost.into_iter().map(|lost| format!("after strike {strike}: {lost}")));
         self.outcome.derivatives += derivatives.len() as u64;
         let without_row = published.keys().filter(|name| !listed.contains(*name));
         let without_file = listed.iter().filter(|name| !published.contains_key(*name));
-        if stage.keeps_strays() {
+        if rows.is_shared() {
+            // Not for the next start to judge: other nodes might be at it.
             self.outcome.kept_strays = without_row.count();
         } else {
             let complaint = |name| format!("after strike {strike}: {name}: file without row");

@@ -74,10 +74,11 @@ pub fn judge_rows(number: &dyn Fn(&str) -> Result<i64>, captures: u64, checks: &
 /// Each derivative's file by its row, and no file besides.
 fn judge_files(data: &Path, catalog: &Catalog, checks: &mut Checks) -> Result<()> {
     let mut files: BTreeMap<String, PathBuf> = store::derivatives(data)?;
-    for complaint in lost_derivatives(data, &catalog.derivatives()?) {
+    let derivatives = catalog.derivatives()?;
+    for complaint in lost_derivatives(data, &derivatives) {
         checks.check(false, || complaint);
     }
-    for derivative in catalog.derivatives()? {
+    for derivative in derivatives {
         files.remove(&derivative.blob_key);
         checks.passed += 1;
     }

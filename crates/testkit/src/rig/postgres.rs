@@ -116,9 +116,7 @@ impl Postgres {
 
     /// The one number that this query gives; 0 for NULL.
     pub fn number(&self, database: &str, sql: &str) -> Result<i64> {
-        let rows = self.rows(database, sql)?;
-        let field = rows.first().and_then(|row| row.first()).with_context(|| format!("no row: {sql}"))?;
-        if field.is_empty() { Ok(0) } else { field.parse().with_context(|| format!("{sql}: {field}")) }
+        number(&self.url(database), sql)
     }
 
     /// Runs a statement; how many rows it changed, as far as it says.
@@ -156,6 +154,13 @@ impl Postgres {
 pub fn rows(url: &str, sql: &str) -> Result<Vec<Vec<String>>> {
     let text = psql(url, sql)?;
     Ok(text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect())
+}
+
+/// The one number that this query gives on whatever PostgreSQL this URL names; 0 for NULL.
+pub fn number(url: &str, sql: &str) -> Result<i64> {
+    let rows = rows(url, sql)?;
+    let field = rows.first().and_then(|row| row.first()).with_context(|| format!("no row: {sql}"))?;
+    if field.is_empty() { Ok(0) } else { field.parse().with_context(|| format!("{sql}: {field}")) }
 }
 
 /// Runs a statement on whatever PostgreSQL this URL names; how many rows it changed, as far as it says.

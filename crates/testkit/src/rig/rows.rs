@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
 use super::catalog::{Catalog, Derivative, Stored, tamper};
 use super::postgres;
@@ -19,12 +19,21 @@ impl Rows {
     pub fn number(&self, sql: &str) -> Result<i64> {
         match self {
             Self::Folder(data) => Catalog::open(data)?.number(sql),
-            Self::Postgres(url) => {
-                let rows = postgres::rows(url, sql)?;
-                let field = rows.first().and_then(|row| row.first()).with_context(|| format!("no row: {sql}"))?;
-                if field.is_empty() { Ok(0) } else { field.parse().with_context(|| format!("{sql}: {field}")) }
-            }
+            Self::Postgres(url) => postgres::number(url, sql),
         }
+    }
+
+    /// The settings that tell a server so.
+    pub fn envs(&self) -> Vec<(String, String)> {
+        match self {
+            Self::Folder(_) => Vec::new(),
+            Self::Postgres(url) => vec![("FILMGATE__RECORDS__URL".to_owned(), url.clone())],
+        }
+    }
+
+    /// Whether several nodes may share them.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Self::Postgres(_))
     }
 
     pub fn captures(&self) -> Result<Vec<Stored>> {
@@ -47,8 +56,8 @@ impl Rows {
         match self {
             Self::Folder(data) => Catalog::open(data)?.derivatives(),
             Self::Postgres(url) => {
-                let sql = "SELECT blob_key, encode(uuid_send(capture_id), 'hex'), offset_bytes, size_bytes, encode(sha256, 'hex')
-                           FROM derivatives ORDER BY 1, 3";
+                let sql = "SELECT blob_key, encode(uuid_send(capture_id), 'hex'), offset_bytes, size_bytes,
+                                  encode(sha256, 'hex') FROM derivatives ORDER BY 1, 3";
                 postgres::rows(url, sql)?
                     .into_iter()
                     .map(|row| match <[String; 5]>::try_from(row) {
