@@ -4,6 +4,7 @@
 //! them, and the server holds no cache that a command could make stale (`docs/decisions/0005`).
 
 mod backup;
+mod bench;
 mod blobs;
 mod capture;
 mod config;
@@ -107,6 +108,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Work out what a load needs: nodes, cores, rows, bytes, requests, money; exit status 1 where it is not carried
     Plan(Box<plan::PlanArgs>),
+    /// Put a load on a server that speaks the contract, and report: throughput, latencies, refusals; with plots
+    Bench(Box<bench::BenchArgs>),
     /// Ask the running server whether it lives; exit status 0 where it does, 1 where it says no, 2 where it is silent
     Health(health::HealthArgs),
     /// The configuration: check it, show it, write an example
@@ -177,6 +180,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Migrate(args) => on_runtime(migrate::run(args, &common)),
         Command::Doctor(args) => on_runtime(doctor::run(args, &common)),
         Command::Plan(args) => plan::run(&args, &common),
+        Command::Bench(args) => bench::run(&args, &common),
         Command::Health(args) => health::run(&args, &common),
         Command::Config(command) => config::run(command, &common),
     }
