@@ -31,10 +31,13 @@ impl Trickle {
     }
 }
 
+/// A body's place in the trickle, and when its next piece is due; nothing yet before the first.
+type Flow = (Arc<Trickle>, Option<Pin<Box<Sleep>>>);
+
 pub(crate) struct Sending {
     pieces: VecDeque<Bytes>,
     left: u64,
-    trickle: Option<(Arc<Trickle>, Option<Pin<Box<Sleep>>>)>,
+    trickle: Option<Flow>,
 }
 
 impl Sending {
@@ -59,7 +62,10 @@ impl Body for Sending {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = &mut *self;
         let mut most = usize::MAX;
         if let Some((trickle, sleep)) = &mut this.trickle

@@ -185,9 +185,10 @@ impl Connection {
         self.sender.ready().await.map_err(|_| Failure::Closed)?;
         let response = self.sender.send_request(request).await.map_err(|error| failure(&error))?;
         let (parts, body) = response.into_parts();
-        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|error| {
-            error.downcast_ref::<hyper::Error>().map_or(Failure::Malformed, failure)
-        })?;
+        let body = Limited::new(body, ANSWER_BYTES_MAX)
+            .collect()
+            .await
+            .map_err(|error| error.downcast_ref::<hyper::Error>().map_or(Failure::Malformed, failure))?;
         Ok(Answer { status: parts.status, headers: parts.headers, body: body.to_bytes() })
     }
 }

@@ -49,7 +49,8 @@ impl Dialect for Contract {
         let mut body = vec![Bytes::from(head)];
         body.extend(photo.pieces(serial));
         body.push(tail.into());
-        let form = HeaderValue::from_static(const { "multipart/form-data; boundary=----filmgate-bench-7MA4YWxkTrZu0gW" });
+        let form =
+            HeaderValue::from_static(const { "multipart/form-data; boundary=----filmgate-bench-7MA4YWxkTrZu0gW" });
         let mut headers = vec![(header::CONTENT_TYPE, form)];
         headers.extend(user.credential.clone());
         if self.is_queued {

@@ -213,7 +213,7 @@ pub async fn run(
     beside(&run, Phase::Draining, load.give_up_after, &watch, drain).await?;
     let slow_let_go = close_slow(&run, &mut slow, &trickle, &watch).await;
 
-    let report = Found {
+    let found = Found {
         load,
         target,
         photo: &run.photo,
@@ -236,7 +236,7 @@ pub async fn run(
         threads: Handle::current().metrics().num_workers(),
         connections: target.opened(),
     };
-    Ok(Report::of(report))
+    Ok(Report::of(&found))
 }
 
 /// One upload before all others: what the server does not take is told in its own words.
@@ -509,12 +509,7 @@ async fn slow_upload(run: Arc<Run>, trickle: Arc<Trickle>, user: usize) {
 }
 
 /// Lets the slow uploads send their rest, or lets them go; how many were let go.
-async fn close_slow(
-    run: &Arc<Run>,
-    tasks: &mut JoinSet<()>,
-    trickle: &Trickle,
-    watch: &impl Fn(&Moment),
-) -> u64 {
+async fn close_slow(run: &Arc<Run>, tasks: &mut JoinSet<()>, trickle: &Trickle, watch: &impl Fn(&Moment)) -> u64 {
     trickle.is_over.store(true, Ordering::Relaxed);
     if run.load.slow.is_finished && !run.stop.load(Ordering::Relaxed) {
         let limit = run.load.give_up_after + OPENING_GRACE;

@@ -1,10 +1,8 @@
 //! The report as one page: figures first, then when, how long, and who said no. Nothing is fetched, no script runs.
 
-use std::fmt::Write;
-
-use crate::plot::{Axis, Plot, escaped};
+use crate::plot::{Axis, Plot, escaped, put};
 use crate::report::{Bin, Quantile, Report, Times};
-use crate::words::{bytes, count, rate, share, time};
+use crate::words::{bytes, count, rate, round_time, share, time};
 
 const STYLE: &str = include_str!("report.css");
 
@@ -12,44 +10,47 @@ impl Report {
     /// The page, with the report as JSON inside it for programs.
     pub fn html(&self) -> serde_json::Result<String> {
         let mut page = String::new();
-        let mut put = |text: &str| page.push_str(text);
-        put("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">");
-        put("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">");
-        put("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">");
-        put(&format!("<title>Filmgate bench: {}</title><style>{STYLE}</style></head><body><main>", escaped(&self.url)));
-        put(&format!(
+        let mut add = |text: &str| page.push_str(text);
+        add("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">");
+        add("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">");
+        add("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">");
+        add(&format!("<title>Filmgate bench: {}</title><style>{STYLE}</style></head><body><main>", escaped(&self.url)));
+        add(&format!(
             "<header><div class=\"film\">{}</div><h1>{}</h1><p>{}</p></header>",
             "<i></i>".repeat(9),
             escaped(&self.url),
-            escaped(&format!("{}. {}", self.load_words(), &self.began_at.get(..19).unwrap_or_default().replace('T', " "))),
+            escaped(&format!(
+                "{}. {}",
+                self.load_words(),
+                &self.began_at.get(..19).unwrap_or_default().replace('T', " ")
+            )),
         ));
         if !self.warnings.is_empty() {
-            let notes: String =
-                self.warnings.iter().map(|warning| format!("<li>{}</li>", escaped(&capital(warning)))).collect();
-            put(&format!("<ul class=\"notes\">{notes}</ul>"));
+            let notes = each(&self.warnings, |warning| format!("<li>{}</li>", escaped(&capital(warning))));
+            add(&format!("<ul class=\"notes\">{notes}</ul>"));
         }
-        put(&self.figures());
-        put("<section class=\"plots\">");
+        add(&self.figures());
+        add("<section class=\"plots\">");
         if self.load.users > 0 {
-            put(&self.throughput());
-            put(&self.latency_by_time());
-            put(&self.latency_by_share());
-            put(&self.latency_by_count());
+            add(&self.throughput());
+            add(&self.latency_by_time());
+            add(&self.latency_by_share());
+            add(&self.latency_by_count());
         }
-        put(&self.quick_route());
-        put(&self.said_no());
-        put(&self.table());
-        put("</section>");
-        put(&format!(
-            "<footer><p>{}</p><p>{}</p><p>Made by <code>{}</code>. The figures as JSON stand in this page's \
+        add(&self.quick_route());
+        add(&self.asked_for());
+        add(&self.said_no());
+        add(&self.table());
+        add("</section>");
+        add(&format!(
+            "<footer><p>{}</p><p>Made by <code>{}</code>. The figures as JSON stand in this page's \
              <code>#report</code>.</p></footer>",
             "Latency counts from the moment an upload was due, not from when it was sent: a server that stalls shows it \
              in every upload that was due meanwhile. Nothing is sent twice.",
-            escaped(&self.client_words()),
             escaped(&self.program),
         ));
         let json = serde_json::to_string(self)?.replace('<', "\\u003c");
-        put(&format!("<script type=\"application/json\" id=\"report\">{json}</script></main></body></html>\n"));
+        add(&format!("<script type=\"application/json\" id=\"report\">{json}</script></main></body></html>\n"));
         Ok(page)
     }
 
@@ -58,20 +59,24 @@ impl Report {
         let mut cards = String::new();
         let mut card = |name: &str, value: &str, unit: &str, aside: &str, is_bad: bool| {
             let bad = if is_bad { " bad" } else { "" };
-            cards.push_str(&format!(
-                "<dl class=\"card figure{bad}\"><dt>{name}</dt><dd>{} <small>{unit}</small></dd>\
+            put(
+                &mut cards,
+                format_args!(
+                    "<dl class=\"card figure{bad}\"><dt>{name}</dt><dd>{} <small>{unit}</small></dd>\
                  <dd class=\"aside\">{}</dd></dl>",
-                escaped(value),
-                escaped(aside)
-            ));
+                    escaped(value),
+                    escaped(aside)
+                ),
+            );
         };
         if self.load.users > 0 {
             let due = format!("of {} due; {}/s", rate(uploads.due_per_second), bytes(uploads.bytes_per_second));
             card("Uploads", &rate(uploads.taken_per_second), "a second", &due, false);
             let latency = &uploads.latency_seconds;
-            for (name, value, other, words) in
-                [("Latency, median", latency.p50, latency.mean, "mean"), ("Latency, p99", latency.p99, latency.max, "longest")]
-            {
+            for (name, value, other, words) in [
+                ("Latency, median", latency.p50, latency.mean, "mean"),
+                ("Latency, p99", latency.p99, latency.max, "longest"),
+            ] {
                 let (value, unit) = split(&time(value));
                 card(name, &value, &unit, &format!("{words} {}", time(other)), false);
             }
@@ -80,14 +85,26 @@ impl Report {
             card("Taken", &count(uploads.taken), &format!("of {}", count(uploads.due)), &aside, bad > 0);
         }
         if let Some(slow) = &self.slow {
-            let aside = format!("at {}/s; {} stored", bytes(f64::from(self.load.slow_bytes_per_second)), count(slow.captures_stored + slow.tasks_queued));
+            let aside = format!(
+                "at {}/s; {} stored",
+                bytes(f64::from(self.load.slow_bytes_per_second)),
+                count(slow.captures_stored + slow.tasks_queued)
+            );
             let is_bad = !slow.refusals.is_empty() || !slow.failures.is_empty();
-            card("Held slow", &count(slow.held_at_end as u64), &format!("of {}", count(slow.asked_for as u64)), &aside, is_bad);
+            card(
+                "Held slow",
+                &count(slow.held_at_end as u64),
+                &format!("of {}", count(slow.asked_for as u64)),
+                &aside,
+                is_bad,
+            );
         }
         if let Some(quick) = &self.quick {
             let (value, unit) = split(&time(quick.beside.latency_seconds.p99));
             let bad = quick.beside.refused + quick.beside.failed;
-            let ratio = quick.p99_ratio.map_or_else(|| "p99 beside the load".to_owned(), |ratio| format!("{ratio:.2} times of alone"));
+            let ratio = quick
+                .p99_ratio
+                .map_or_else(|| "p99 beside the load".to_owned(), |ratio| format!("{ratio:.2} times of alone"));
             let aside = if bad > 0 { format!("{} not answered well", count(bad)) } else { ratio };
             card("Quick route, p99", &value, &unit, &aside, bad > 0);
         }
@@ -116,7 +133,11 @@ impl Report {
                 to,
                 &format!(
                     "{}: {} due, {} taken, {} refused, {} failed",
-                    time(bin.at_seconds), bin.due, bin.taken, bin.refused, bin.failed
+                    time(bin.at_seconds),
+                    bin.due,
+                    bin.taken,
+                    bin.refused,
+                    bin.failed
                 ),
             );
         }
@@ -135,22 +156,22 @@ impl Report {
         let bins: Vec<&Bin> = self.timeline.bins.iter().filter(|bin| bin.taken > 0).collect();
         let low = bins.iter().map(|bin| bin.p50).fold(f64::INFINITY, f64::min);
         let high = bins.iter().map(|bin| bin.max).fold(0.0, f64::max);
-        let y = Axis::log(if low.is_finite() { low * 0.8 } else { 0.001 }, high * 1.1, "latency", time);
+        let y = Axis::log(if low.is_finite() { low * 0.8 } else { 0.001 }, high * 1.1, "latency", round_time);
         let mut plot = Plot::new(self.time_axis(), y, "Latency over time");
         let of = |pick: fn(&Bin) -> f64| {
             bins.iter().map(|bin| (bin.at_seconds + width / 2.0, pick(bin))).collect::<Vec<_>>()
         };
-        plot.band(
-            &bins.iter().map(|bin| (bin.at_seconds + width / 2.0, bin.p50, bin.p99)).collect::<Vec<_>>(),
-            "one",
-        );
+        plot.band(&bins.iter().map(|bin| (bin.at_seconds + width / 2.0, bin.p50, bin.p99)).collect::<Vec<_>>(), "one");
         plot.line(&of(|bin| bin.max), "red thin dashed");
         plot.line(&of(|bin| bin.p99), "two");
         plot.line(&of(|bin| bin.p50), "one");
         for bin in &bins {
             let words = format!(
                 "{}: median {}, p99 {}, longest {}",
-                time(bin.at_seconds), time(bin.p50), time(bin.p99), time(bin.max)
+                time(bin.at_seconds),
+                time(bin.p50),
+                time(bin.p99),
+                time(bin.max)
             );
             plot.hover(bin.at_seconds, bin.at_seconds + width, &words);
         }
@@ -180,7 +201,7 @@ impl Report {
         let most = steps.iter().map(|step| precise(step.count)).fold(1.0, f64::max);
         let low = steps.first().map_or(0.001, |step| step.from_seconds);
         let high = steps.last().map_or(0.01, |step| step.to_seconds);
-        let x = Axis::log(low, high, "latency", time);
+        let x = Axis::log(low, high, "latency", round_time);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts")]
         let y = Axis::linear(most, "uploads", |value| count(value.round() as u64));
         let mut plot = Plot::new(x, y, "Histogram of latency");
@@ -195,7 +216,7 @@ impl Report {
                 plot.marker(latency.p99, &format!("p99 {}", time(latency.p99)));
             }
         }
-        figure("Where the latencies lie", "", &[], &plot)
+        figure("Where the latencies lie", "Uploads by latency, ten steps to each power of ten.", &[], &plot)
     }
 
     fn quick_route(&self) -> String {
@@ -218,19 +239,16 @@ impl Report {
         if all.is_empty() {
             return String::new();
         }
-        let rows: String = all
-            .iter()
-            .map(|one| {
-                format!(
-                    "<tr><td>{}</td><td>{}</td><td class=\"words\">{}</td></tr>",
-                    escaped(&one.code),
-                    count(one.count),
-                    escaped(&one.words)
-                )
-            })
-            .collect();
+        let rows = each(&all, |one| {
+            format!(
+                "<tr><td>{}</td><td>{}</td><td class=\"words\">{}</td></tr>",
+                escaped(&one.code),
+                count(one.count),
+                escaped(&one.words)
+            )
+        });
         format!(
-            "<figure class=\"card\"><h2>Refused and failed</h2><div class=\"scroll\"><table><thead><tr><th>code</th>\
+            "<figure class=\"card wide\"><h2>Refused and failed</h2><div class=\"scroll\"><table><thead><tr><th>code</th>\
              <th>times</th><th></th></tr></thead><tbody>{rows}</tbody></table></div></figure>"
         )
     }
@@ -241,11 +259,9 @@ impl Report {
             if times.samples == 0 {
                 return;
             }
-            let cells: String = [times.mean, times.p50, times.p90, times.p99, times.p999, times.max]
-                .iter()
-                .map(|value| format!("<td>{}</td>", time(*value)))
-                .collect();
-            rows.push_str(&format!("<tr><td>{name}</td><td>{}</td>{cells}</tr>", count(times.samples)));
+            let columns = [times.mean, times.p50, times.p90, times.p99, times.p999, times.max];
+            let cells = each(&columns, |value| format!("<td>{}</td>", time(*value)));
+            put(&mut rows, format_args!("<tr><td>{name}</td><td>{}</td>{cells}</tr>", count(times.samples)));
         };
         row("uploads, since due", &self.uploads.latency_seconds);
         row("uploads, since sent", &self.uploads.from_sending_seconds);
@@ -264,6 +280,28 @@ impl Report {
         )
     }
 
+    /// What was asked for, and how this client kept to it.
+    fn asked_for(&self) -> String {
+        let (load, client) = (&self.load, &self.client);
+        let mut rows = vec![
+            ("loop", load.kind.to_owned()),
+            ("arrivals", load.arrivals.to_owned()),
+            ("sessions", count(load.sessions as u64)),
+            ("given up after", time(load.give_up_after_seconds)),
+            ("connections opened", count(client.connections_opened)),
+            ("client's threads, busy", format!("{}, {}", client.threads, share(client.cpu_share))),
+            ("client waited for a processor", time(client.waited_for_cpu_seconds)),
+        ];
+        if client.lag_seconds.samples > 0 {
+            rows.push(("client late by, p99", time(client.lag_seconds.p99)));
+        }
+        rows.push(("stored in all, with warm-up", count(self.captures_stored_in_all + self.tasks_queued_in_all)));
+        let rows = each(&rows, |(name, value)| format!("<tr><td>{name}</td><td>{}</td></tr>", escaped(value)));
+        format!(
+            "<figure class=\"card\"><h2>What was asked for, and this client</h2><table class=\"pairs\"><tbody>{rows}</tbody></table></figure>"
+        )
+    }
+
     fn time_axis(&self) -> Axis {
         let end = self.load.duration_seconds.max(self.timeline.bin_seconds);
         let (step, unit, name) = if end > 600.0 { (60.0, 60.0, "minutes") } else { (1.0, 1.0, "seconds") };
@@ -278,22 +316,6 @@ impl Report {
         }
         Axis::with_ticks(end, ticks, name)
     }
-
-    /// How this client did, in a sentence.
-    fn client_words(&self) -> String {
-        let client = &self.client;
-        let late = if self.load.kind == "open" && client.lag_seconds.samples > 0 {
-            format!("sent its uploads late by {} at p99 and ", time(client.lag_seconds.p99))
-        } else {
-            String::new()
-        };
-        format!(
-            "The client {late}used {} of its {} threads, over {} connections.",
-            share(client.cpu_share),
-            client.threads,
-            count(client.connections_opened)
-        )
-    }
 }
 
 /// The bins that lie wholly within the measuring; a last one of some microseconds would look like a drop.
@@ -307,9 +329,17 @@ fn by_share(curves: &[&Vec<Quantile>], samples: u64, title: &str) -> Plot {
     let points = || curves.iter().flat_map(|curve| curve.iter());
     let low = points().map(|point| point.seconds).fold(f64::INFINITY, f64::min);
     let high = points().map(|point| point.seconds).fold(0.0, f64::max);
-    let y = Axis::log(if low.is_finite() { low * 0.8 } else { 0.001 }, high * 1.15, "latency", time);
+    let y = Axis::log(if low.is_finite() { low * 0.8 } else { 0.001 }, high * 1.15, "latency", round_time);
     let end = nines(1.0, samples);
-    let ticks = [(0.0, "0"), (0.5, "50 %"), (0.9, "90 %"), (0.99, "99 %"), (0.999, "99.9 %"), (0.9999, "99.99 %"), (0.99999, "99.999 %")];
+    let ticks = [
+        (0.0, "0"),
+        (0.5, "50 %"),
+        (0.9, "90 %"),
+        (0.99, "99 %"),
+        (0.999, "99.9 %"),
+        (0.9999, "99.99 %"),
+        (0.99999, "99.999 %"),
+    ];
     let ticks = ticks.map(|(share, words)| (nines(share, u64::MAX), words.to_owned()));
     let ticks = ticks.into_iter().filter(|(at, _)| *at <= end).collect();
     Plot::new(Axis::with_ticks(end, ticks, "share of all"), y, title)
@@ -333,15 +363,18 @@ fn nines(share: f64, samples: u64) -> f64 {
 fn figure(title: &str, why: &str, legend: &[(&str, &str)], plot: &Plot) -> String {
     let mut out = format!("<figure class=\"card\"><h2>{}</h2>", escaped(title));
     if !why.is_empty() {
-        out.push_str(&format!("<p class=\"why\">{}</p>", escaped(why)));
+        put(&mut out, format_args!("<p class=\"why\">{}</p>", escaped(why)));
     }
     if !legend.is_empty() {
-        let entries: String =
-            legend.iter().map(|(class, words)| format!("<span class=\"{class}\">{words}</span>")).collect();
-        // Writing to a string cannot fail.
-        let _written = write!(out, "<div class=\"legend\">{entries}</div>").is_ok();
+        let entries = each(legend, |(class, words)| format!("<span class=\"{class}\">{words}</span>"));
+        put(&mut out, format_args!("<div class=\"legend\">{entries}</div>"));
     }
     out + &plot.svg() + "</figure>"
+}
+
+/// The pieces that each item makes, one after the other.
+fn each<T>(items: &[T], piece: impl FnMut(&T) -> String) -> String {
+    items.iter().map(piece).collect::<Vec<_>>().concat()
 }
 
 /// A value and its unit apart.

@@ -9,7 +9,7 @@ const HEIGHT: f64 = 260.0;
 /// Room for the axes' words.
 const LEFT: f64 = 58.0;
 const RIGHT: f64 = 14.0;
-const TOP: f64 = 12.0;
+const TOP: f64 = 24.0;
 const BOTTOM: f64 = 40.0;
 
 /// An axis: how a value becomes a place, and what stands beside it.
@@ -105,7 +105,10 @@ impl Plot {
     fn path(&self, points: &[(f64, f64)]) -> String {
         let mut path = String::new();
         for (at, (x, y)) in points.iter().enumerate() {
-            put(&mut path, format_args!("{}{:.1} {:.1}", if at == 0 { "M" } else { "L" }, self.across(*x), self.up(*y)));
+            put(
+                &mut path,
+                format_args!("{}{:.1} {:.1}", if at == 0 { "M" } else { "L" }, self.across(*x), self.up(*y)),
+            );
         }
         path
     }
@@ -158,7 +161,7 @@ impl Plot {
                 "<path class=\"marker\" d=\"M{x:.1} {TOP}V{}\"/><text class=\"mark\" x=\"{:.1}\" y=\"{}\" text-anchor=\"{anchor}\">{}</text>",
                 HEIGHT - BOTTOM,
                 x + nudge,
-                TOP + 9.0,
+                TOP + 2.0,
                 escaped(words)
             ),
         );
@@ -180,10 +183,8 @@ impl Plot {
 
     /// The drawing.
     pub(crate) fn svg(&self) -> String {
-        let mut out = format!(
-            "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">",
-            escaped(&self.title)
-        );
+        let mut out =
+            format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">", escaped(&self.title));
         let ground = HEIGHT - BOTTOM;
         for (value, words) in &self.y.ticks {
             let y = self.up(*value);
@@ -213,19 +214,22 @@ impl Plot {
             &mut out,
             format_args!(
                 "{}<path class=\"ground\" d=\"M{LEFT} {ground}H{}\"/>\
+                 <text class=\"label\" x=\"{LEFT}\" y=\"10\">{}</text>\
                  <text class=\"label\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text></svg>",
                 self.marks,
                 WIDTH - RIGHT,
+                escaped(&self.y.label),
                 WIDTH - RIGHT,
                 HEIGHT - 6.0,
-                escaped(&format!("{} · {}", self.y.label, self.x.label)),
+                escaped(&self.x.label),
             ),
         );
         out
     }
 }
 
-fn put(out: &mut String, words: std::fmt::Arguments<'_>) {
+/// Writes into a text.
+pub(crate) fn put(out: &mut String, words: std::fmt::Arguments<'_>) {
     // Writing to a string cannot fail.
     let _written = out.write_fmt(words).is_ok();
 }
@@ -243,7 +247,10 @@ mod tests {
     fn axes_end_round_and_hold_what_is_on_them() {
         for (to, end) in [(97.0, 100.0), (3.0, 3.0), (1_234.0, 1_500.0), (0.0, 1.0)] {
             let (step, found) = round_steps(to);
-            assert!(found >= to && found - to < step && (3.0..=5.0).contains(&(found / step)), "{to}: {step} {found}");
+            assert!(
+                found >= to && (found - to < step || to == 0.0) && (3.0..=5.0).contains(&(found / step)),
+                "{to}: {step} {found}"
+            );
             assert!((found - end).abs() < 1e-9, "{to}: {found} is not {end}");
         }
         let axis = Axis::log(0.001, 1.0, "", |value| value.to_string());
@@ -253,7 +260,8 @@ mod tests {
 
     #[test]
     fn what_a_server_said_stays_text() {
-        let mut plot = Plot::new(Axis::linear(1.0, "", |_| String::new()), Axis::linear(1.0, "", |_| String::new()), "<a>");
+        let mut plot =
+            Plot::new(Axis::linear(1.0, "", |_| String::new()), Axis::linear(1.0, "", |_| String::new()), "<a>");
         plot.bar(0.0, 1.0, 0.0, 1.0, "x", "<script>");
         assert!(!plot.svg().contains("<script>") && !plot.svg().contains("<a>"));
     }

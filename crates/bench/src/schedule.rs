@@ -69,12 +69,12 @@ pub(crate) fn schedule(
             let mut chance = Chance::new(seed);
             let mean = interval.as_secs_f64() / f64::from(count);
             let mut at = 0.0;
-            let mut next = move || {
+            let next = move || {
                 at += -chance.share().ln() * mean;
                 let user = usize::try_from(chance.next_u64() % users as u64).unwrap_or_default();
                 Due { at: Duration::from_secs_f64(at), user }
             };
-            Box::new(std::iter::repeat_with(move || next()).take_while(within))
+            Box::new(std::iter::repeat_with(next).take_while(within))
         }
     }
 }

@@ -14,7 +14,7 @@ const REFUSALS_MAX: usize = 50;
 /// Three digits, from a microsecond to an hour.
 const HOUR_US: u64 = 3_600_000_000;
 /// Pieces of the timeline, at most.
-const BINS_MAX: f64 = 120.0;
+const BINS_MAX: f64 = 60.0;
 
 /// A histogram of times.
 #[derive(Clone, Debug)]

@@ -22,8 +22,8 @@ const BUSY_SHARE_MAX: f64 = 0.85;
 impl Report {
     /// Puts the figures of a run together.
     #[allow(clippy::cast_precision_loss, reason = "counts of a run are far below 2^53")]
-    pub(crate) fn of(found: Found<'_>) -> Self {
-        let Found { load, tally, .. } = &found;
+    pub(crate) fn of(found: &Found<'_>) -> Self {
+        let Found { load, tally, .. } = found;
         let seconds = found.measured.as_secs_f64().max(1e-9);
         let is_open = !load.interval.is_zero();
         let latency = tally.latency.times();
@@ -32,7 +32,7 @@ impl Report {
         let cpu_share = found.processor.used / seconds / threads.max(1) as f64;
         let is_late = lag.p99 > LAG_SECONDS_MAX && lag.p99 > latency.p99 * LAG_SHARE_MAX;
         let is_busy = cpu_share > BUSY_SHARE_MAX;
-        let warnings = warnings(&found, &lag, is_late, is_busy, cpu_share);
+        let warnings = warnings(found, &lag, is_late, is_busy, cpu_share);
         let uploads = Uploads {
             due: tally.due,
             taken: tally.taken,

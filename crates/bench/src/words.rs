@@ -14,6 +14,17 @@ pub(crate) fn time(seconds: f64) -> String {
     }
 }
 
+/// As [`time`], without zeroes at the end: `10 ms`.
+pub(crate) fn round_time(seconds: f64) -> String {
+    let words = time(seconds);
+    match words.split_once(' ') {
+        Some((number, unit)) if number.contains('.') => {
+            format!("{} {unit}", number.trim_end_matches('0').trim_end_matches('.'))
+        }
+        _ => words,
+    }
+}
+
 /// `12,345`, as English writes it.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -67,6 +78,7 @@ mod tests {
     #[test]
     fn people_get_few_digits() {
         assert_eq!([time(0.00034), time(0.0025), time(0.34), time(12.3)], ["340 µs", "2.50 ms", "340 ms", "12.3 s"]);
+        assert_eq!([round_time(0.01), round_time(0.0025), round_time(100.0)], ["10 ms", "2.5 ms", "100 s"]);
         assert_eq!([count(7), count(1_234), count(1_234_567)], ["7", "1,234", "1,234,567"]);
         assert_eq!([rate(9.951), rate(99.5), rate(1_234.4)], ["9.95", "99.5", "1,234"]);
         assert_eq!([bytes(100_000.0), share(0.003)], ["100 kB", "0.3 %"]);

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
 use ::bench::{Arrivals, Contract, Load, Made, Means, Moment, Phase, Photo, Report, Slow, Target, prepare};
+use anyhow::{Context, bail, ensure};
 use clap::{Args, ValueEnum};
 use planner::quantity::{NotAQuantity, bytes, count, rate, seconds};
 
@@ -159,7 +159,11 @@ enum ArrivalsChoice {
 
 fn whole(text: &str) -> Result<usize, String> {
     let number = count(text).map_err(|error| error.to_string())?;
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "looked at: whole and below ten million")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "looked at: whole and below ten million"
+    )]
     let whole = number as usize;
     if number.fract() == 0.0 && number <= 1e7 { Ok(whole) } else { Err(format!("'{text}' is no count of things")) }
 }
@@ -187,9 +191,9 @@ pub(super) fn run(args: &BenchArgs, common: &Common) -> anyhow::Result<ExitCode>
     for file in [&args.html, &args.json_file].into_iter().flatten() {
         std::fs::write(file, "").with_context(|| format!("cannot write {}", file.display()))?;
     }
-    let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)));
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(threads.max(1)).enable_all().build()?;
+    let threads =
+        args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads.max(1)).enable_all().build()?;
     let report = runtime.block_on(measure(args, common, photo, &means, &sessions))?;
     write(&report, args, common)?;
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -350,11 +354,7 @@ impl BenchArgs {
             warm_up: self.warm_up,
             give_up_after: self.give_up_after,
             in_flight_max: self.in_flight_max,
-            slow: Slow {
-                uploads: self.beside.slow,
-                bytes_per_second,
-                is_finished: !self.beside.slow_let_go,
-            },
+            slow: Slow { uploads: self.beside.slow, bytes_per_second, is_finished: !self.beside.slow_let_go },
             quick_interval: self.beside.quick_interval,
             alone: self.beside.alone,
             seed: self.seed,

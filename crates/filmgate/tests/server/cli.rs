@@ -1,6 +1,7 @@
 //! The command line: every command beside a running server and without one.
 
 mod backup;
+mod bench;
 mod commands;
 mod config;
 mod doctor;

@@ -98,6 +98,40 @@ fn shape(value: &Value, path: &str, found: &mut Vec<String>) {
 }
 
 #[test]
+fn the_shape_of_a_report_of_bench_is_fresh() {
+    let server = SERVER.get();
+    let place = tempfile::tempdir().unwrap();
+    let cookie = place.path().join("cookie");
+    fs::write(&cookie, &server.demo().participant.cookie).unwrap();
+    let url = format!("http://{}", server.address());
+    // A closed loop has a warning in every run, so that no list is empty by chance.
+    let ran = filmgate(&[
+        "bench",
+        &url,
+        "--cookie-file",
+        cookie.to_str().unwrap(),
+        "--users",
+        "1",
+        "--interval",
+        "0",
+        "--slow",
+        "1",
+        "--alone",
+        "200ms",
+        "--warm-up",
+        "0",
+        "--duration",
+        "1s",
+        "--slow-let-go",
+        "--json",
+    ]);
+    assert_eq!(ran.status, 0, "{ran:?}");
+    let mut lines = Vec::new();
+    shape(&serde_json::from_str(&ran.out).unwrap(), "", &mut lines);
+    check_committed("docs/bench-json.txt", &format!("{}\n", lines.join("\n")));
+}
+
+#[test]
 fn the_shape_of_a_plan_is_fresh() {
     let ran = filmgate(&[
         "plan",
