@@ -119,7 +119,7 @@ class Stack:
     def start_nginx(self, site: str) -> None:
         for name in ("before", "buffering", "after", "back", "shadow"):
             self.write_site(name)
-        self.link_site(site)
+        (self.work / "enabled").symlink_to(self.work / "sites" / f"{site}.conf")
         main = self.work / "nginx.conf"
         user = "user root;" if os.getuid() == 0 else ""
         main.write_text(
@@ -127,7 +127,7 @@ class Stack:
             "worker_rlimit_nofile 20000;\nevents { worker_connections 9000; }\n"
             f"http {{ access_log off; proxy_temp_path {self.work}/proxy; client_body_temp_path {self.work}/bodies;\n"
             f"fastcgi_temp_path {self.work}/f; uwsgi_temp_path {self.work}/u; scgi_temp_path {self.work}/s;\n"
-            f"include {self.work}/sites/enabled; }}\n"
+            f"include {self.work}/enabled; }}\n"
         )
         self.start("nginx", [nginx(), "-c", main, "-p", self.work])
         wait_until("nginx answers", lambda: answers(f"http://127.0.0.1:{self.nginx_port}/login"))
@@ -139,22 +139,30 @@ class Stack:
         text = text.replace("listen 443 ssl;", f"listen 127.0.0.1:{self.nginx_port};")
         text = text.replace("127.0.0.1:8000", f"127.0.0.1:{self.app_port}")
         text = text.replace("127.0.0.1:8080", f"127.0.0.1:{self.filmgate_port}")
-        (self.work / "sites" / name).write_text(text + "\n")
+        (self.work / "sites" / f"{name}.conf").write_text(text + "\n")
 
-    def link_site(self, name: str) -> None:
-        link = self.work / "sites" / "enabled"
-        link.unlink(missing_ok=True)
-        link.symlink_to(name)
+    def switch_environment(self) -> dict[str, str]:
+        return {
+            "AVAILABLE": str(self.work / "sites"),
+            "ENABLED": str(self.work / "enabled"),
+            "READY_URL": f"http://127.0.0.1:{self.filmgate_port}/readyz",
+            "NGINX": f"{nginx()} -c {self.work}/nginx.conf -p {self.work}",
+        }
 
     def switch(self, site: str) -> None:
-        """What an administrator does: link the other file, reload. Requests under way end where they began."""
+        """What an administrator does. Requests under way end where they began."""
         before = children(self.pid("nginx"))
-        self.link_site(site)
-        subprocess.run([nginx(), "-t", "-q", "-c", self.work / "nginx.conf", "-p", self.work], check=True)
-        self.processes["nginx"].send_signal(signal.SIGHUP)
+        switch = [HERE / "camera-switch", site]
+        subprocess.run(switch, check=True, stdout=subprocess.DEVNULL, env={**os.environ, **self.switch_environment()})
+        self.wait_for_site(before)
+
+    def wait_for_site(self, before: set[int]) -> None:
         wait_until("nginx has new workers", lambda: len(children(self.pid("nginx")) - before) >= 2)
         # The old ones let their listening sockets go a moment after the new ones have come.
         time.sleep(0.5)
+
+    def site(self) -> str:
+        return (self.work / "enabled").readlink().stem
 
     # --- Filmgate
 
