@@ -10,12 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, bail};
 use blobs::{Blobs, BlobsOptions, S3Options};
 use decoder::{Decoder, DecoderOptions, Recipe};
-use identity::{Identity, IdentityOptions};
+use identity::{FlaskOptions, Identity, IdentityOptions, ProviderOptions};
 use intake::Intake;
 use jiff::Timestamp;
 use records::{CatalogOptions, EventKind, EventSink, Records};
 
-use crate::config::{Config, Durability, Original, Verify};
+use crate::config::{Config, Durability, Original, Provider, SessionProtection, Verify};
 use crate::metrics::Metrics;
 
 /// Where derivatives lie, in the photo store: on the same disk, and no time folder of photos.
@@ -57,7 +57,8 @@ impl App {
         let blobs = open_blobs(&config, &config.blobs_path(), durable)?;
         refuse_lost_catalog(&config, &blobs).await?;
         let records = open_catalog(&config).await?;
-        let identity = Identity::new(records.clone(), identity_options(&config), Arc::new(system_clock));
+        let identity = Identity::new(records.clone(), identity_options(&config), Arc::new(system_clock))
+            .map_err(|error| anyhow::anyhow!("identity: {error}"))?;
         let derivatives = open_derivatives(&config, &config.blobs_path(), durable)?;
         let decoder = Decoder::new(decoder_options(&config));
         let rooms = intake::Rooms {
@@ -73,6 +74,7 @@ impl App {
             blobs.register_metrics(registry);
             intake.register_metrics(registry);
             decoder.register_metrics(registry);
+            identity.register_metrics(registry);
         });
         let config = Arc::new(config);
         Ok(Self { config, records, blobs, decoder, identity, intake, metrics, draining: Arc::default() })
@@ -289,6 +291,26 @@ fn identity_options(config: &Config) -> IdentityOptions {
             key_prefix: format!("{}:", config.jobs.redis_key_prefix),
         }),
         password_hashing_parallel: config.identity.password_hashing_parallel,
+        provider: provider_options(config),
+        admin_user_ids: config.identity.admin_user_ids.clone(),
+    }
+}
+
+fn provider_options(config: &Config) -> ProviderOptions {
+    match config.identity.provider {
+        Provider::Local => ProviderOptions::Local,
+        Provider::Flask => ProviderOptions::Flask(FlaskOptions {
+            secret_keys: config.flask.secret_keys.iter().map(|key| key.expose().to_owned()).collect(),
+            cookie_name: config.flask.cookie_name.clone(),
+            salt: config.flask.salt.clone(),
+            max_age: config.flask.max_age(),
+            remember_cookie_name: config.flask.remember_cookie_name.clone(),
+            session_protection: match config.flask.session_protection {
+                SessionProtection::Basic => identity::SessionProtection::Basic,
+                SessionProtection::Strong => identity::SessionProtection::Strong,
+                SessionProtection::None => identity::SessionProtection::None,
+            },
+        }),
     }
 }
 

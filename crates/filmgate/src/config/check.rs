@@ -11,7 +11,7 @@ use std::path::Path;
 use super::declare::KEYS;
 use super::layers::Layers;
 use super::problems::{Problem, Source};
-use super::settings::{Durability, ServeFrom};
+use super::settings::{Durability, Provider, ServeFrom};
 use super::values::group_digits;
 
 /// The first must not be above the second, and why.
@@ -59,6 +59,25 @@ pub(super) fn relations(layers: &mut Layers) {
     }
     tls_files(layers);
     bucket(layers);
+    identity(layers);
+}
+
+/// A provider without what it needs lets nobody in, and says so to nobody.
+fn identity(layers: &mut Layers) {
+    const PROVIDER: &str = "identity.provider";
+    const KEYS: &str = "identity.flask.secret_keys";
+    if [PROVIDER, KEYS].iter().any(|name| layers.broken.contains(name)) {
+        return;
+    }
+    let config = &layers.config;
+    if config.identity.provider == Provider::Flask && config.flask.secret_keys.is_empty() {
+        layers.problems.push(Problem {
+            place: place(layers, &[PROVIDER]),
+            what: format!("{PROVIDER} is \"flask\", and {KEYS} is not set: no cookie of the app could be read"),
+            allowed: Some("the app's SECRET_KEY, and its SECRET_KEY_FALLBACKS after it".to_owned()),
+            hint: Some(format!("set {KEYS}, best from a file of its own: secret_keys_file")),
+        });
+    }
 }
 
 /// What goes with photos in a bucket, and what goes with nothing else.

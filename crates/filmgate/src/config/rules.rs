@@ -164,6 +164,35 @@ pub(super) const WEBHOOK_SECRET: Rule<Secret> = Rule {
     },
 };
 
+pub(super) const FLASK_KEYS: Rule<Vec<Secret>> = Rule {
+    allowed: "the app's SECRET_KEY, then its SECRET_KEY_FALLBACKS, each a text or \"base64:…\"",
+    check: |list| {
+        let checked = list.iter().map(|secret| identity::check_key(secret.expose())).enumerate();
+        let mistakes: Vec<Mistake> = checked
+            .filter_map(|(index, checked)| checked.err().map(|why| (index, why)))
+            .map(|(index, why)| {
+                Mistake::plain(why).hint("copy it as the app has it; nobody can sign with another").at_item(index)
+            })
+            .collect();
+        if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
+    },
+};
+
+pub(super) const COOKIE_NAME: Rule<String> = Rule {
+    allowed: "the name of a cookie, as \"session\"",
+    check: |text| cookie_name(text).map_err(|mistake| vec![mistake]),
+};
+
+pub(super) const COOKIE_NAME_OR_NONE: Rule<String> = Rule {
+    allowed: "the name of a cookie, as \"remember_token\"; or empty",
+    check: |text| if text.is_empty() { Ok(()) } else { cookie_name(text).map_err(|mistake| vec![mistake]) },
+};
+
+pub(super) const SALT: Rule<String> = Rule {
+    allowed: "the salt of the app's session interface; Flask's own is \"cookie-session\"",
+    check: |text| if text.is_empty() { Err(vec![Mistake::plain("is empty")]) } else { Ok(()) },
+};
+
 pub(super) const HOST_LATER: Rule<Secret> = Rule {
     allowed: "nothing: leave it empty",
     check: |secret| empty(secret, "reading a host's database is not in this version yet"),
@@ -242,6 +271,15 @@ fn word(text: &str, more: &str) -> Result<(), Mistake> {
         return Ok(());
     }
     Err(Mistake::value(text, "is not such a word"))
+}
+
+fn cookie_name(text: &str) -> Result<(), Mistake> {
+    if text == identity::COOKIE {
+        return Err(Mistake::value(text, "is Filmgate's own cookie, which no app makes"));
+    }
+    // A token, as RFC 6265 says.
+    let fits = |byte: u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&byte);
+    if !text.is_empty() && text.bytes().all(fits) { Ok(()) } else { Err(Mistake::value(text, "is no cookie's name")) }
 }
 
 /// Exactly as a browser writes it, because it is compared with what browsers send.

@@ -71,7 +71,21 @@ choices! {
     Provider {
         /// Filmgate's own users and sign-in.
         Local = "local",
-    } later ["flask", "forward", "jwt"]
+        /// A Flask app, by its cookies.
+        Flask = "flask",
+    } later ["forward", "jwt"]
+}
+
+choices! {
+    /// Flask-Login's session protection.
+    SessionProtection {
+        /// Sessions of another address or browser are no longer fresh; they go on otherwise.
+        Basic = "basic",
+        /// They end, but for permanent ones.
+        Strong = "strong",
+        /// Nobody looks.
+        None = "none",
+    } later []
 }
 
 choices! {
@@ -93,7 +107,7 @@ settings! {
     }
 
     /// What the server listens on, whom it believes, and how long it waits for slow cameras.
-    [server] Server {
+    ["server"] server: Server {
         /// Address and port. 127.0.0.1 is this machine alone, 0.0.0.0 every IPv4 network it is on.
         listen: String = "127.0.0.1:8080", must rules::LISTEN;
         /// Scheme and host as browsers see them, as in `https://photos.example.org`.
@@ -147,7 +161,7 @@ settings! {
     }
 
     /// How photos are taken in, and how much at once.
-    [ingest] Ingest {
+    ["ingest"] ingest: Ingest {
         /// What an upload is answered with, once it is stored and recorded. "direct": 200 and the
         /// captures. "queued": 202 and the tasks that process them. A request may ask for the other
         /// by `Prefer: respond-async` or `Prefer: wait=10`.
@@ -204,7 +218,7 @@ settings! {
     }
 
     /// The catalog: sessions, photos, users and tasks.
-    [records] Records {
+    ["records"] records: Records {
         /// Where it is: "sqlite:PATH" for one server, or `postgres://user:password@host:5432/database`
         /// (PostgreSQL 15 or later) for several that share it. Add `?sslmode=require` for TLS.
         /// Empty: catalog.sqlite in the data folder.
@@ -225,7 +239,7 @@ settings! {
     }
 
     /// Where the photos themselves are.
-    [blobs] Blobs {
+    ["blobs"] blobs: Blobs {
         /// "file:PATH", a folder; or "s3://BUCKET" or "s3://BUCKET/PREFIX", a bucket that is there, of
         /// AWS, Garage, MinIO or another store that speaks S3. Empty: blobs in the data folder.
         /// With a bucket, photos on their way to it are in that folder, on this machine's own disk.
@@ -256,7 +270,7 @@ settings! {
     }
 
     /// What is made of a photo after its upload: pictures to show, and signs of its quality.
-    [processing] Processing {
+    ["processing"] processing: Processing {
         /// Photos that this server decodes at once, each in a process of its own. One for each two
         /// processors leaves uploads and pages as quick as without; with one for each they wait for
         /// a processor at times. 0: none; `filmgate worker` does it.
@@ -289,7 +303,7 @@ settings! {
     }
 
     /// The tasks that do the work after an upload.
-    [jobs] Jobs {
+    ["jobs"] jobs: Jobs {
         /// Redis as a transport for tasks, as in `redis://:password@127.0.0.1:6379/0`.
         /// Empty: the catalog itself. Whatever Redis loses is still in the catalog.
         /// Several nodes also count guesses at passwords there, together: see [identity].
@@ -312,7 +326,7 @@ settings! {
     }
 
     /// Events as webhooks, signed as Standard Webhooks says: docs/events.md.
-    [webhook] Webhook {
+    ["webhook"] webhook: Webhook {
         /// Where they are posted, as in `https://app.example.org/filmgate`. Empty: nowhere.
         url: Secret = "", must rules::WEBHOOK_URL;
         /// The key of the signature, `whsec_` and base64; several, with a space between, while the
@@ -335,7 +349,7 @@ settings! {
     }
 
     /// Events as Celery tasks on the app's own broker: docs/events.md.
-    [celery] Celery {
+    ["celery"] celery: Celery {
         /// The app's broker, as in `redis://:password@127.0.0.1:6379/0`. Empty: none.
         broker_url: Secret = "", must rules::REDIS_URL;
         /// The queue its workers read.
@@ -347,10 +361,15 @@ settings! {
     }
 
     /// Who is asking.
-    [identity] Identity {
-        /// "local": Filmgate's own users.
-        /// ("flask", "forward" and "jwt" are not in this version yet.)
+    ["identity"] identity: Identity {
+        /// Whose users ask: docs/identity.md. "local": Filmgate's own. "flask": those of a Flask app, by
+        /// its cookies; see [identity.flask]. ("forward" and "jwt" are not in this version yet.)
+        /// With an app's users, Filmgate's own administrators may still sign in, and nobody else of its
+        /// own.
         provider: Provider = Provider::Local;
+        /// Numbers of users of the app's who may do everything here, as in [1, 7]. An app's database may
+        /// say so of more: see [host].
+        admin_user_ids: Vec<i64> = vec![];
         /// How long a sign-in lasts, in hours.
         sign_in_hours: u64 = 12, in 1..=87_600, as sign_in_lifetime in hours;
         /// Shortest password, in bytes.
@@ -364,14 +383,35 @@ settings! {
         password_hashing_parallel: usize = 2, in 1..=256;
     }
 
+    /// The cookies of a Flask app with Flask-Login, where identity.provider is "flask". All as the app's
+    /// own configuration has it; what is left out there has the same default here.
+    ["identity.flask"] flask: Flask {
+        /// Its SECRET_KEY, then its SECRET_KEY_FALLBACKS, if it has any. Bytes that are no text, or a key
+        /// with a comma in an environment variable: "base64:" and their base64. In a file of its own:
+        /// one a line.
+        secret_keys: Vec<Secret> = vec![], must rules::FLASK_KEYS;
+        /// Its SESSION_COOKIE_NAME.
+        cookie_name: String = "session", must rules::COOKIE_NAME;
+        /// The salt of its session interface. Flask's own is this one.
+        salt: String = "cookie-session", must rules::SALT;
+        /// Its PERMANENT_SESSION_LIFETIME, in seconds. Flask holds every session to it, permanent or not.
+        max_age_seconds: u64 = 2_678_400, in 1..=3_153_600_000, as max_age in seconds;
+        /// Its REMEMBER_COOKIE_NAME. Empty: these cookies are not read, and who comes by one alone is
+        /// nobody until the app has made a session of it.
+        remember_cookie_name: String = "remember_token", must rules::COOKIE_NAME_OR_NONE;
+        /// Its SESSION_PROTECTION: "basic", "strong" or "none". "strong" needs server.trusted_proxies, so
+        /// that Filmgate sees the address that the app sees.
+        session_protection: SessionProtection = SessionProtection::Basic;
+    }
+
     /// The application around Filmgate, where there is one.
-    [host] Host {
+    ["host"] host: Host {
         /// Its database, to read users and sessions from. Not in this version yet: leave it empty.
         database_url: Secret = "", must rules::HOST_LATER;
     }
 
     /// What the server tells about itself, on standard error.
-    [log] Log {
+    ["log"] log: Log {
         /// "text" for people, "json" for collectors.
         format: LogFormat = LogFormat::Text;
         /// "error", "warn", "info", "debug" or "trace"; or by module, as in "info,filmgate=debug".
@@ -379,7 +419,7 @@ settings! {
     }
 
     /// The HTTP interface.
-    [api] Api {
+    ["api"] api: Api {
         /// Most items on one page of a list.
         page_size_max: usize = 200, in 1..=10_000;
         /// Serve the browsable documentation of the interface.
