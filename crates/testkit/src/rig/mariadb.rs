@@ -168,9 +168,9 @@ mod tests {
         for (at, end) in ["stop", "kill"].into_iter().enumerate() {
             mariadb.execute("one", &format!("INSERT INTO words VALUES ('{end}')")).unwrap();
             if end == "stop" {
-                mariadb.stop().unwrap()
+                mariadb.stop().unwrap();
             } else {
-                mariadb.kill()
+                mariadb.kill();
             }
             assert!(mariadb.execute("one", "SELECT 1").is_err());
             mariadb.start_again().unwrap();
