@@ -73,7 +73,11 @@ choices! {
         Local = "local",
         /// A Flask app, by its cookies.
         Flask = "flask",
-    } later ["forward", "jwt"]
+        /// An app, by asking it.
+        Forward = "forward",
+        /// Whoever signs bearer tokens.
+        Jwt = "jwt",
+    } later []
 }
 
 choices! {
@@ -363,9 +367,9 @@ settings! {
     /// Who is asking.
     ["identity"] identity: Identity {
         /// Whose users ask: docs/identity.md. "local": Filmgate's own. "flask": those of a Flask app, by
-        /// its cookies; see [identity.flask]. ("forward" and "jwt" are not in this version yet.)
-        /// With an app's users, Filmgate's own administrators may still sign in, and nobody else of its
-        /// own.
+        /// its cookies. "forward": those of any app, by asking it. "jwt": those that an issuer of
+        /// bearer tokens knows. With all but the first, Filmgate's own administrators may still sign in,
+        /// and nobody else of its own.
         provider: Provider = Provider::Local;
         /// Numbers of users of the app's who may do everything here, as in [1, 7]. An app's database may
         /// say so of more: see [host].
@@ -402,6 +406,69 @@ settings! {
         /// Its SESSION_PROTECTION: "basic", "strong" or "none". "strong" needs server.trusted_proxies, so
         /// that Filmgate sees the address that the app sees.
         session_protection: SessionProtection = SessionProtection::Basic;
+    }
+
+    /// Asking the app who is signed in, where identity.provider is "forward". It gets the request's
+    /// cookies and authorization by GET, never its body.
+    ["identity.forward"] forward: Forward {
+        /// The app's address that says so, as in `http://127.0.0.1:8000/whoami`.
+        url: Secret = "", must rules::APP_URL;
+        /// Longest wait for its answer, in milliseconds; then 503 with Retry-After.
+        timeout_ms: u64 = 2_000, in 10..=60_000, as timeout in milliseconds;
+        /// How long an answer counts for the same cookies, authorization, address and browser, in
+        /// milliseconds: who signs out of the app, or is switched off there, is out here by then. That
+        /// somebody is nobody counts a second at most. 0: asked each time.
+        cache_ms: u64 = 5_000, in 0..=3_600_000, as cache in milliseconds;
+        /// Headers of its answer that may hold the user's number; the first that is there counts.
+        user_headers: Vec<String> = vec!["X-Auth-Request-User".to_owned(), "Remote-User".to_owned()], must rules::HEADERS;
+        /// The member of a JSON answer that holds it where no header does: a name, or a JSON pointer as
+        /// "/user/id". Empty: JSON is not read.
+        user_member: String = "user_id";
+        /// The member with the user's name.
+        username_member: String = "username";
+        /// The header of the answer that makes an administrator, where it is admin_value. Empty: none.
+        admin_header: String = "", must rules::HEADER_OR_NONE;
+        /// The member of a JSON answer that does, where it is admin_value or a list with it. Empty: none.
+        admin_member: String = "";
+        /// See there; true in JSON is "true".
+        admin_value: String = "true";
+        /// The cookies that the app gets, as in `["sessionid"]`. Empty: all but Filmgate's own; then each
+        /// change of any of them asks again.
+        cookie_names: Vec<String> = vec![], must rules::COOKIE_NAMES;
+    }
+
+    /// Bearer tokens, where identity.provider is "jwt": RS256, ES256, EdDSA, or HS256 with a secret.
+    ["identity.jwt"] jwt: Jwt {
+        /// Where the issuer's keys are, as in `https://id.example.org/.well-known/jwks.json`.
+        jwks_url: Secret = "", must rules::APP_URL;
+        /// Or a file with them, read again when a token names a key that is not in it.
+        jwks_file: PathBuf = "";
+        /// Or the secret of HS256, of 32 bytes or more.
+        secret: Secret = "", must rules::JWT_SECRET;
+        /// Who issues the tokens: exactly their "iss".
+        issuer: String = "";
+        /// For whom: one of these is in their "aud".
+        audiences: Vec<String> = vec![];
+        /// The claim with the user's number: a name, or a JSON pointer as "/user/id".
+        user_claim: String = "sub", must rules::CLAIM;
+        /// The claim with the user's name.
+        username_claim: String = "preferred_username";
+        /// The claim that makes an administrator, where it is admin_value or a list with it, as
+        /// "/realm_access/roles". Empty: none.
+        admin_claim: String = "";
+        /// See there; true in JSON is "true".
+        admin_value: String = "admin";
+        /// By how much two clocks may differ, in seconds.
+        leeway_seconds: u64 = 30, in 0..=600, as leeway in seconds;
+        /// How old keys may be before they are fetched again, in seconds: a key that the issuer took out
+        /// counts no longer than that.
+        refresh_seconds: u64 = 900, in 1..=604_800, as refresh in seconds;
+        /// How old they may be while they cannot be fetched, in seconds; then 503 with Retry-After.
+        keep_seconds: u64 = 86_400, in 1..=2_592_000, as keep in seconds;
+        /// Shortest time between two fetches for keys that nobody has heard of, in milliseconds.
+        refetch_ms: u64 = 10_000, in 100..=3_600_000, as refetch in milliseconds;
+        /// Longest wait for the keys, in milliseconds.
+        timeout_ms: u64 = 5_000, in 10..=60_000, as timeout in milliseconds;
     }
 
     /// The application around Filmgate, where there is one.

@@ -300,7 +300,7 @@ fn a_provider_without_keys_is_refused_at_the_start() {
         .unwrap();
     let ran = filmgate(&["config", "check", "--config", file.to_str().unwrap()]);
     assert_ne!(ran.status, 0);
-    assert!((ran.out + &ran.err).contains("identity.flask.secret_keys is not set"));
+    assert!((ran.out + &ran.err).contains("identity.flask.secret_keys is not right for it"));
 }
 
 /// The cost of a cookie beside that of a sign-in of our own, which asks the catalog: printed, not judged.
