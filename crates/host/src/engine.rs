@@ -144,18 +144,55 @@ fn sqlite_path(rest: &str) -> Result<String, Error> {
     Ok(path.to_owned())
 }
 
-impl Engine {
-    /// Connects to nothing yet.
-    pub(crate) fn new(url: &str, connections_max: u32, acquire: Duration, statement: Duration) -> Result<Self, Error> {
+/// What a URL says.
+enum Way {
+    Postgres(PgConnectOptions),
+    MySql(MySqlConnectOptions),
+    Sqlite(SqliteConnectOptions),
+}
+
+impl Way {
+    fn of(url: &str) -> Result<Self, Error> {
         let (scheme, rest) = plain_url(url)?;
         // The parser's own words may repeat the URL, with its password.
         let wrong = |_| Error::Options("host.database_url cannot be read as a URL".to_owned());
-        let limit_ms = u64::try_from(statement.as_millis()).unwrap_or(u64::MAX);
-        let max = connections_max.max(1);
         Ok(match scheme.as_str() {
             "postgres" | "postgresql" => {
                 let options: PgConnectOptions = format!("postgres:{rest}").parse().map_err(wrong)?;
-                let options = options.application_name("filmgate").disable_statement_logging();
+                Self::Postgres(options.application_name("filmgate").disable_statement_logging())
+            }
+            "mysql" | "mariadb" => {
+                let options: MySqlConnectOptions = format!("mysql:{rest}").parse().map_err(wrong)?;
+                Self::MySql(options.disable_statement_logging())
+            }
+            "sqlite" => Self::Sqlite(
+                SqliteConnectOptions::new()
+                    .filename(sqlite_path(&rest)?)
+                    .create_if_missing(false)
+                    // As the app has it unless it says otherwise; the pragma is not the file's.
+                    .foreign_keys(false)
+                    .disable_statement_logging(),
+            ),
+            _ => return Err(no_engine()),
+        })
+    }
+}
+
+/// Whether a URL can be one of the app's database; the error repeats nothing of it.
+///
+/// # Errors
+/// [`Error::Options`].
+pub fn check_url(url: &str) -> Result<(), Error> {
+    Way::of(url).map(drop)
+}
+
+impl Engine {
+    /// Connects to nothing yet.
+    pub(crate) fn new(url: &str, connections_max: u32, acquire: Duration, statement: Duration) -> Result<Self, Error> {
+        let limit_ms = u64::try_from(statement.as_millis()).unwrap_or(u64::MAX);
+        let max = connections_max.max(1);
+        Ok(match Way::of(url)? {
+            Way::Postgres(options) => {
                 let pool = PgPoolOptions::new().max_connections(max).acquire_timeout(acquire);
                 let pool = pool.after_connect(move |link, _| {
                     Box::pin(async move {
@@ -165,24 +202,15 @@ impl Engine {
                 });
                 Self::Postgres(pool.connect_lazy_with(options.clone()), options)
             }
-            "mysql" | "mariadb" => {
-                let options: MySqlConnectOptions = format!("mysql:{rest}").parse().map_err(wrong)?;
-                let options = options.disable_statement_logging();
+            Way::MySql(options) => {
                 let pool = MySqlPoolOptions::new().max_connections(max).acquire_timeout(acquire);
                 Self::MySql(pool.connect_lazy_with(options.clone()), options)
             }
-            "sqlite" => {
-                let options = SqliteConnectOptions::new()
-                    .filename(sqlite_path(&rest)?)
-                    .create_if_missing(false)
-                    // As the app has it unless it says otherwise; the pragma is not the file's.
-                    .foreign_keys(false)
-                    .busy_timeout(statement)
-                    .disable_statement_logging();
+            Way::Sqlite(options) => {
+                let options = options.busy_timeout(statement);
                 let pool = SqlitePoolOptions::new().max_connections(max).acquire_timeout(acquire);
                 Self::Sqlite(pool.connect_lazy_with(options.clone()), options)
             }
-            _ => return Err(no_engine()),
         })
     }
 

@@ -35,8 +35,9 @@ use crate::layout::Table;
 use crate::metrics::Metrics;
 use crate::presence::Presence;
 
+pub use engine::check_url;
 pub use error::Error;
-pub use options::{CAPTURES_COLUMNS, HostOptions, SETTINGS_COLUMNS, SessionNames, TableNames, UserNames, YES};
+pub use options::{CAPTURES_COLUMNS, HostOptions, SETTINGS_COLUMNS, SessionNames, TableNames, UserNames, YES, is_name};
 pub use rows::{AppCapture, AppCaptureRow, AppLink, AppSession, AppSettings, AppUser, Put, RecordingMode};
 
 /// The table of sessions, in [`uuid_of`].

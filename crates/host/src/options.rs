@@ -201,7 +201,7 @@ impl HostOptions {
 }
 
 /// Anything can be quoted but nothing at all, and what no engine takes.
-fn is_name(name: &str) -> bool {
+pub fn is_name(name: &str) -> bool {
     (1..=128).contains(&name.len()) && !name.contains(['\0', '.'])
 }
 

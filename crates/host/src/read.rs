@@ -10,6 +10,8 @@ use crate::options::{CAPTURES_COLUMNS, SETTINGS_COLUMNS, TableNames};
 use crate::rows::{flag, is_one_of, recording_mode, seconds};
 use crate::{AppCaptureRow, AppLink, AppSession, AppSettings, AppUser, Error, Host, SESSIONS, SETTINGS, uuid_of};
 
+/// Longer keys are nobody's.
+const KEY_BYTES_MAX: usize = 255;
 /// What a query of the operator's may give besides the key.
 const USER_QUERY: [&str; 4] = ["id", "username", "is_active", "is_admin"];
 const SESSION_QUERY: [&str; 3] = ["id", "user_id", "camera_settings_id"];
@@ -29,6 +31,10 @@ impl Host {
     /// # Errors
     /// As [`Host::user`].
     pub async fn session(&self, key: &str) -> Result<Option<Arc<AppSession>>, Error> {
+        if key.len() > KEY_BYTES_MAX {
+            // No column of keys has it, and nobody's cache is to be filled with such.
+            return Ok(None);
+        }
         let key = canonical(key);
         self.ask("session", &self.shared.sessions, key.clone(), async |link| {
             Ok(self.read_session(link, &key).await?.map(Arc::new))
