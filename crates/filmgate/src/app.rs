@@ -388,6 +388,17 @@ fn fsync_parent(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Writes a small file so that it survives a power cut.
+///
+/// # Errors
+/// Names the file that cannot be written.
+pub fn write_durably(path: &Path, text: &str) -> anyhow::Result<()> {
+    let mut file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fsync_parent(path)
+}
+
 /// What this node calls itself wherever several share a catalog; the same after a restart, as its folder is.
 ///
 /// # Errors
@@ -401,7 +412,8 @@ pub fn node_name(data_dir: &Path) -> anyhow::Result<String> {
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
     let name = uuid::Uuid::now_v7().simple().to_string();
-    std::fs::write(&path, &name).with_context(|| format!("cannot write {}", path.display()))?;
+    // A power cut that took it would make a stranger of this node: its own tasks would wait for their leases.
+    write_durably(&path, &name)?;
     Ok(name)
 }
 
