@@ -50,6 +50,12 @@ impl Key {
     }
 }
 
+/// The number that a setting is, by its dotted key; none where there is no such setting, or where it is no number.
+pub fn number_of(dotted: &str, config: &Config) -> Option<u64> {
+    let key = KEYS.iter().find(|key| key.dotted == dotted)?;
+    (key.number)(config)
+}
+
 /// Makes the structs, their defaults, [`KEYS`] and `SECTIONS` of the declaration in `settings.rs`.
 ///
 /// After the default of a key may follow, in this order:
