@@ -72,7 +72,7 @@ errors! {
     /// Whoever knows the app's users cannot be asked just now.
     host_unavailable = SERVICE_UNAVAILABLE, "host_unavailable", "The app's database, which says who may do this, does not answer; try again shortly";
     /// Whoever says who somebody is cannot be asked just now.
-    identity_unavailable = SERVICE_UNAVAILABLE, "identity_unavailable", "The app that says who you are does not answer; try again shortly";
+    identity_unavailable = SERVICE_UNAVAILABLE, "identity_unavailable", "Whoever says who you are, the app or the issuer of your token, does not answer; try again shortly";
     /// An app's user cannot be signed out here.
     signed_in_by_app = CONFLICT, "signed_in_by_app", "The app around Filmgate signed you in; sign out there";
     /// Wrong name or password.

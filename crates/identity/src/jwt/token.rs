@@ -58,6 +58,10 @@ impl<'a> Token<'a> {
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| Reason::Malformed);
         let (signed, signature) = text.rsplit_once('.').ok_or(Reason::Malformed)?;
         let (header, payload) = signed.split_once('.').ok_or(Reason::Malformed)?;
+        if payload.contains('.') {
+            // Encrypted ones have five parts.
+            return Err(Reason::Malformed);
+        }
         let header: Header = serde_json::from_slice(&decode(header)?).map_err(|_| Reason::Malformed)?;
         if header.crit.is_some() {
             return Err(Reason::Malformed);

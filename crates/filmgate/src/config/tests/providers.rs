@@ -123,7 +123,7 @@ fn a_provider_without_what_it_needs() {
         (
             File("identity.forward.user_headers = [\"X-User\", \"a b\"]"),
             "
-                FILE:1:43: identity.forward.user_headers: `a b` is no header's name
+                FILE:1:44: identity.forward.user_headers: `a b` is no header's name
                 allowed: names of headers, as [\"X-Auth-Request-User\"]
                 hint: the default is user_headers = [\"X-Auth-Request-User\", \"Remote-User\"]
             ",

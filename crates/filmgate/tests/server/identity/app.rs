@@ -26,7 +26,7 @@ impl Asked {
     }
 }
 
-type Answer = Box<dyn Fn(&Asked) -> Vec<u8> + Send + Sync>;
+pub type Answer = Box<dyn Fn(&Asked) -> Vec<u8> + Send + Sync>;
 
 struct State {
     answer: Mutex<Arc<Answer>>,
@@ -138,7 +138,7 @@ fn serve(stream: TcpStream, state: &State) -> std::io::Result<()> {
 pub fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
     let mut text = format!("HTTP/1.1 {status} As It Is\r\nContent-Length: {}\r\n", body.len());
     for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
+        text.extend([name, ": ", value, "\r\n"]);
     }
     format!("{text}\r\n{body}").into_bytes()
 }

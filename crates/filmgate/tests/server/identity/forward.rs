@@ -10,7 +10,7 @@ use serde_json::json;
 use testkit::Request;
 use testkit::server::{Server, ServerBuilder};
 
-use super::app::{App, Asked, answer, json};
+use super::app::{Answer, App, Asked, answer, json};
 use super::{refused, send, session_of, upload, user, who};
 use crate::support::{assert_nothing_left, code_of, patient, unprocessed};
 
@@ -201,7 +201,7 @@ fn while_the_app_cannot_say_nobody_gets_in_and_everybody_is_told_when_to_come_ba
         .unwrap();
     let session = session_of(&server, 4711);
     let huge = "x".repeat(3_000_000);
-    let faults: Vec<(&str, Box<dyn Fn(&Asked) -> Vec<u8> + Send + Sync>)> = vec![
+    let faults: Vec<(&str, Answer)> = vec![
         (
             "slow",
             Box::new(|asked| {

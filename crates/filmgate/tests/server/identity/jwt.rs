@@ -171,7 +171,7 @@ fn tokens_of_every_kind_of_key_say_who_it_is() {
     assert_eq!(who(&server, |request| request.cookie(&cookie)).status, 401, "as a bearer token alone");
     let oct = Key::hs(b"a secret that is no secret at all!");
     assert_eq!(status(&server, &oct.good("oct")), 401, "a secret in a public set is none");
-    assert_eq!(issuer.times(), 2, "once for all, and once for the key nobody has heard of");
+    assert_eq!(issuer.times(), 1, "once for all of them; a key that nobody has heard of does not ask again so soon");
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn what_is_no_token_for_us_is_nobody_and_leaves_nothing() {
         ("another key of the same name", other.good("es"), "bad_signature"),
         ("tampered with", swapped, "bad_signature"),
         ("without a signature", format!("{text}."), "bad_signature"),
-        ("cut off", good[..good.len() - 4].to_owned(), "bad_signature"),
+        ("cut off", good[..good.len() - 2].to_owned(), "bad_signature"),
         ("alg none", unsigned("none"), "algorithm"),
         ("alg None", unsigned("None"), "algorithm"),
         ("an algorithm that it does not have", unsigned("ES256"), "bad_signature"),
