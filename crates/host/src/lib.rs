@@ -13,6 +13,7 @@
 //! [`Host::delete_capture`] nothing is written.
 
 mod cache;
+pub mod check;
 mod engine;
 mod error;
 mod layout;

@@ -192,7 +192,7 @@ impl Host {
         outcome
     }
 
-    async fn read_user(&self, link: &mut Link, id: i64) -> Result<Option<AppUser>, Error> {
+    pub(crate) async fn read_user(&self, link: &mut Link, id: i64) -> Result<Option<AppUser>, Error> {
         let names = &self.shared.options.users;
         let row = if names.query.is_empty() {
             let table = self.table(link, &names.table).await?;
@@ -222,7 +222,7 @@ impl Host {
         }))
     }
 
-    async fn read_session(&self, link: &mut Link, key: &str) -> Result<Option<AppSession>, Error> {
+    pub(crate) async fn read_session(&self, link: &mut Link, key: &str) -> Result<Option<AppSession>, Error> {
         let names = &self.shared.options.sessions;
         let has_settings = !names.settings.is_empty() || !names.query.is_empty();
         let in_one = names.query.is_empty() && self.shared.options.settings.query.is_empty();
@@ -287,7 +287,7 @@ impl Host {
         Ok((join, 3))
     }
 
-    async fn read_settings(&self, link: &mut Link, key: &str) -> Result<Option<AppSettings>, Error> {
+    pub(crate) async fn read_settings(&self, link: &mut Link, key: &str) -> Result<Option<AppSettings>, Error> {
         let names = &self.shared.options.settings;
         if !names.query.is_empty() {
             let key = Value::Text(key.to_owned());

@@ -98,7 +98,8 @@ fn uploads_of_verified_sessions_go_on_and_every_capture_arrives_once() {
     );
     thread::sleep(Duration::from_millis(300));
     assert_eq!(app.captures("1 = 1"), expected, "once each");
-    let count = |server| as_user(server, 1, &Request::get("/assessment/camera/session/42")).json()["total_captures"].clone();
+    let count =
+        |server| as_user(server, 1, &Request::get("/assessment/camera/session/42")).json()["total_captures"].clone();
     assert_eq!(count(&server), expected.len());
     soon("strangers are known again", || as_user(&server, 2, &upload_of("43", 1)).status == 200);
     let linked = as_user(&server, 1, &Request::get("/assessment/camera/session/42")).json();
