@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::refused::Reason;
 
 /// Whom it names.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Claim {
     pub(crate) user_id: UserId,
     /// The name, where it says one.
@@ -15,7 +15,7 @@ pub(crate) struct Claim {
 }
 
 /// The id of a user, as somebody else's program wrote it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum UserId {
     Text(String),
     /// No text and no number.

@@ -1,7 +1,8 @@
 //! Who is asking: Filmgate's own users, or those of the app around it.
 //!
 //! **Owns** [`Identity`], the one question "who is this?" in front of every provider: the house's own sign-in and tokens
-//! (`local.rs`), and the cookies of a Flask app (`flask/`).
+//! (`local.rs`), the cookies of a Flask app (`flask/`), a question to the app itself (`forward.rs`), and tokens that
+//! somebody else signed (`jwt/`).
 //! **Promises** that whoever cannot be proven is nobody; that a user the app knows no more, or has switched off, is out
 //! as soon as its [`Directory`] says so; that nobody is let in while it cannot be asked.
 //! **Leaves** to others: headers, and what a page of another site may send (`filmgate`); where users are stored
@@ -13,8 +14,12 @@ mod asking;
 mod claim;
 mod directory;
 mod flask;
+mod forward;
 mod guesses;
+mod http;
+mod jwt;
 mod local;
+mod member;
 mod password;
 mod refused;
 mod secret;
@@ -31,8 +36,12 @@ use crate::claim::Claim;
 pub use crate::directory::{AppUser, Directory, DirectoryError};
 use crate::flask::Flask;
 pub use crate::flask::{FlaskOptions, SessionProtection, check_key};
+use crate::forward::Forward;
+pub use crate::forward::ForwardOptions;
 use crate::guesses::Guesses;
 pub use crate::guesses::SharedGuesses;
+use crate::jwt::{Jwt, NoClaim};
+pub use crate::jwt::{JwtOptions, SECRET_BYTES_MIN};
 use crate::password::Passwords;
 pub use crate::refused::Reason;
 use crate::refused::Refusals;
@@ -72,6 +81,10 @@ pub enum ProviderOptions {
     Local,
     /// The cookies of a Flask app.
     Flask(FlaskOptions),
+    /// The app, asked with the request's cookies and authorization.
+    Forward(ForwardOptions),
+    /// Bearer tokens that somebody else signed.
+    Jwt(JwtOptions),
 }
 
 /// Never a key.
@@ -80,6 +93,8 @@ impl std::fmt::Debug for ProviderOptions {
         f.write_str(match self {
             Self::Local => "Local",
             Self::Flask(_) => "Flask",
+            Self::Forward(_) => "Forward",
+            Self::Jwt(_) => "Jwt",
         })
     }
 }
@@ -87,6 +102,8 @@ impl std::fmt::Debug for ProviderOptions {
 enum Provider {
     Local,
     Flask(Box<Flask>),
+    Forward(Forward),
+    Jwt(Box<Jwt>),
 }
 
 /// A person who asks.
@@ -176,6 +193,9 @@ pub enum Error {
     /// Whoever knows the app's users cannot be asked just now; the text is for the log.
     #[error("{0}")]
     HostUnavailable(String),
+    /// Whoever says who somebody is (the app, or the issuer's keys) cannot be asked just now; the text is for the log.
+    #[error("{0}")]
+    ProviderUnavailable(String),
     /// The catalog failed.
     #[error(transparent)]
     Catalog(#[from] records::Error),
@@ -208,6 +228,10 @@ impl Identity {
             ProviderOptions::Flask(flask) => {
                 Provider::Flask(Box::new(Flask::new(flask.clone()).map_err(Error::Internal)?))
             }
+            ProviderOptions::Forward(forward) => {
+                Provider::Forward(Forward::new(forward.clone()).map_err(Error::Internal)?)
+            }
+            ProviderOptions::Jwt(jwt) => Provider::Jwt(Box::new(Jwt::new(jwt.clone()).map_err(Error::Internal)?)),
         };
         Ok(Self {
             passwords: Passwords::new(options.password_hashing_parallel),
@@ -239,6 +263,9 @@ impl Identity {
     /// Adds what is counted here.
     pub fn register_metrics(&self, registry: &mut Registry) {
         self.refusals.register(registry);
+        if let Provider::Forward(forward) = &*self.provider {
+            forward.register(registry);
+        }
     }
 
     /// Who this is. What they say themselves, by `Authorization`, comes before what their browser says, and Filmgate's
@@ -247,10 +274,9 @@ impl Identity {
     /// # Errors
     /// Where somebody who must be asked cannot be. Whoever is not proven is no error, but `None`.
     pub async fn who(&self, asking: &Asking<'_>) -> Result<Option<Known>, Error> {
-        // A token, right or wrong, is the caller's own word: a cookie beside it does not count.
+        // What they say themselves, right or wrong, is their own word: a cookie beside it does not count.
         if asking.authorization.is_some() {
-            let Some(token) = asking.bearer() else { return Ok(None) };
-            return Ok(self.by_token(token).await?.map(|caller| Known { caller, by_browser: false }));
+            return self.by_authorization(asking).await;
         }
         if let Some(secret) = asking.cookie(COOKIE).and_then(|secret| str::from_utf8(secret).ok())
             && let Some(caller) = self.by_sign_in(secret).await?
@@ -258,12 +284,44 @@ impl Identity {
             return Ok(Some(Known { caller, by_browser: true }));
         }
         let claim = match &*self.provider {
-            Provider::Local => None,
+            Provider::Local | Provider::Jwt(_) => None,
             Provider::Flask(flask) => flask.claim(asking, (self.clock)(), &self.refusals),
+            Provider::Forward(forward) => forward.claim(asking).await.map_err(Error::ProviderUnavailable)?,
         };
+        self.known(claim, true).await
+    }
+
+    async fn by_authorization(&self, asking: &Asking<'_>) -> Result<Option<Known>, Error> {
+        let token = asking.bearer();
+        if let Some(token) = token.filter(|token| is_token(token)) {
+            return Ok(self.by_token(token).await?.map(|caller| Known { caller, by_browser: false }));
+        }
+        match (&*self.provider, token) {
+            (Provider::Jwt(jwt), Some(token)) => {
+                let claim = match jwt.claim(token, (self.clock)()).await {
+                    Ok(claim) => Some(claim),
+                    Err(NoClaim::Unavailable(cause)) => return Err(Error::ProviderUnavailable(cause)),
+                    Err(NoClaim::Refused(reason)) => {
+                        self.refusals.count(reason);
+                        None
+                    }
+                };
+                self.known(claim, false).await
+            }
+            (Provider::Forward(forward), _) => {
+                let claim = forward.claim(asking).await.map_err(Error::ProviderUnavailable)?;
+                // Browsers send a name and password of their own accord, and cookies: a bearer token alone is the
+                // page's own word.
+                self.known(claim, token.is_none() || !asking.cookies.is_empty()).await
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn known(&self, claim: Option<Claim>, by_browser: bool) -> Result<Option<Known>, Error> {
         let Some(claim) = claim else { return Ok(None) };
-        let caller = self.recognise(claim).await?;
-        Ok(caller.map(|user| Known { caller: Caller::User { user, sign_in: None }, by_browser: true }))
+        let user = self.recognise(claim).await?;
+        Ok(user.map(|user| Known { caller: Caller::User { user, sign_in: None }, by_browser }))
     }
 
     /// The app's user of this number: `None` where it says that there is none, or that they are switched off. Without a

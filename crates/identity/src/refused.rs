@@ -43,6 +43,16 @@ reasons! {
     Protection = "protection",
     /// The user's id is no number.
     NotInteger = "not_integer",
+    /// No key of this name is known.
+    UnknownKey = "unknown_key",
+    /// It says another algorithm than its key is for.
+    Algorithm = "algorithm",
+    /// Somebody else issued it.
+    WrongIssuer = "wrong_issuer",
+    /// It was issued for somebody else.
+    WrongAudience = "wrong_audience",
+    /// It names no user.
+    NoUser = "no_user",
     /// The app knows no such user.
     UnknownUser = "unknown_user",
     /// The app has switched the user off.

@@ -73,7 +73,11 @@ choices! {
         Local = "local",
         /// A Flask app, by its cookies.
         Flask = "flask",
-    } later ["forward", "jwt"]
+        /// An app, by asking it.
+        Forward = "forward",
+        /// Whoever signs bearer tokens.
+        Jwt = "jwt",
+    } later []
 }
 
 choices! {
@@ -96,6 +100,11 @@ choices! {
         /// An object a line, for collectors.
         Json = "json",
     } later []
+}
+
+/// What a flag of the app's holds where the answer is yes.
+fn yes() -> Vec<String> {
+    host::YES.map(str::to_owned).to_vec()
 }
 
 settings! {
@@ -332,7 +341,8 @@ settings! {
         /// The key of the signature, `whsec_` and base64; several, with a space between, while the
         /// receiver changes from one to the next.
         secret: Secret = "", must rules::WEBHOOK_SECRET;
-        /// Which: "capture.stored", "capture.processed", "capture.failed", "capture.deleted".
+        /// Which: "capture.stored", "capture.processed", "capture.failed", "capture.linked",
+        /// "capture.deleted".
         events: Vec<String> = vec!["capture.processed".to_owned(), "capture.failed".to_owned(), "capture.deleted".to_owned()], must rules::EVENTS;
         /// Private networks that the receiver may be in, as in `["127.0.0.1", "10.0.0.0/8"]`; http://
         /// is for these alone. Empty: the public internet, by https://.
@@ -356,16 +366,17 @@ settings! {
         queue: String = "celery", must rules::KEY_PREFIX;
         /// The task they run.
         task_name: String = "filmgate.capture_event", must rules::TASK_NAME;
-        /// Which: "capture.stored", "capture.processed", "capture.failed", "capture.deleted".
+        /// Which: "capture.stored", "capture.processed", "capture.failed", "capture.linked",
+        /// "capture.deleted".
         events: Vec<String> = vec!["capture.processed".to_owned(), "capture.failed".to_owned(), "capture.deleted".to_owned()], must rules::EVENTS;
     }
 
     /// Who is asking.
     ["identity"] identity: Identity {
         /// Whose users ask: docs/identity.md. "local": Filmgate's own. "flask": those of a Flask app, by
-        /// its cookies; see [identity.flask]. ("forward" and "jwt" are not in this version yet.)
-        /// With an app's users, Filmgate's own administrators may still sign in, and nobody else of its
-        /// own.
+        /// its cookies. "forward": those of any app, by asking it. "jwt": those that an issuer of
+        /// bearer tokens knows. With all but the first, Filmgate's own administrators may still sign in,
+        /// and nobody else of its own.
         provider: Provider = Provider::Local;
         /// Numbers of users of the app's who may do everything here, as in [1, 7]. An app's database may
         /// say so of more: see [host].
@@ -404,10 +415,125 @@ settings! {
         session_protection: SessionProtection = SessionProtection::Basic;
     }
 
+    /// Asking the app who is signed in, where identity.provider is "forward". It gets the request's
+    /// cookies and authorization by GET, never its body.
+    ["identity.forward"] forward: Forward {
+        /// The app's address that says so, as in `http://127.0.0.1:8000/whoami`.
+        url: Secret = "", must rules::APP_URL;
+        /// Longest wait for its answer, in milliseconds; then 503 with Retry-After.
+        timeout_ms: u64 = 2_000, in 10..=60_000, as timeout in milliseconds;
+        /// How long an answer counts for the same cookies, authorization, address and browser, in
+        /// milliseconds: who signs out of the app, or is switched off there, is out here by then. That
+        /// somebody is nobody counts a second at most. 0: asked each time.
+        cache_ms: u64 = 5_000, in 0..=3_600_000, as cache in milliseconds;
+        /// Headers of its answer that may hold the user's number; the first that is there counts.
+        user_headers: Vec<String> = vec!["X-Auth-Request-User".to_owned(), "Remote-User".to_owned()], must rules::HEADERS;
+        /// The member of a JSON answer that holds it where no header does: a name, or a JSON pointer as
+        /// "/user/id". Empty: JSON is not read.
+        user_member: String = "user_id";
+        /// The member with the user's name.
+        username_member: String = "username";
+        /// The header of the answer that makes an administrator, where it is admin_value. Empty: none.
+        admin_header: String = "", must rules::HEADER_OR_NONE;
+        /// The member of a JSON answer that does, where it is admin_value or a list with it. Empty: none.
+        admin_member: String = "";
+        /// See there; true in JSON is "true".
+        admin_value: String = "true";
+        /// The cookies that the app gets, as in `["sessionid"]`. Empty: all but Filmgate's own; then each
+        /// change of any of them asks again.
+        cookie_names: Vec<String> = vec![], must rules::COOKIE_NAMES;
+    }
+
+    /// Bearer tokens, where identity.provider is "jwt": RS256, ES256, EdDSA, or HS256 with a secret.
+    ["identity.jwt"] jwt: Jwt {
+        /// Where the issuer's keys are, as in `https://id.example.org/.well-known/jwks.json`.
+        jwks_url: Secret = "", must rules::APP_URL;
+        /// Or a file with them, read again when a token names a key that is not in it.
+        jwks_file: PathBuf = "";
+        /// Or the secret of HS256, of 32 bytes or more.
+        secret: Secret = "", must rules::JWT_SECRET;
+        /// Who issues the tokens: exactly their "iss".
+        issuer: String = "";
+        /// For whom: one of these is in their "aud".
+        audiences: Vec<String> = vec![];
+        /// The claim with the user's number: a name, or a JSON pointer as "/user/id".
+        user_claim: String = "sub", must rules::CLAIM;
+        /// The claim with the user's name.
+        username_claim: String = "preferred_username";
+        /// The claim that makes an administrator, where it is admin_value or a list with it, as
+        /// "/realm_access/roles". Empty: none.
+        admin_claim: String = "";
+        /// See there; true in JSON is "true".
+        admin_value: String = "admin";
+        /// By how much two clocks may differ, in seconds.
+        leeway_seconds: u64 = 30, in 0..=600, as leeway in seconds;
+        /// How old keys may be before they are fetched again, in seconds: a key that the issuer took out
+        /// counts no longer than that.
+        refresh_seconds: u64 = 900, in 1..=604_800, as refresh in seconds;
+        /// How old they may be while they cannot be fetched, in seconds; then 503 with Retry-After.
+        keep_seconds: u64 = 86_400, in 1..=2_592_000, as keep in seconds;
+        /// Shortest time between two fetches for keys that nobody has heard of, in milliseconds.
+        refetch_ms: u64 = 10_000, in 100..=3_600_000, as refetch in milliseconds;
+        /// Longest wait for the keys, in milliseconds.
+        timeout_ms: u64 = 5_000, in 10..=60_000, as timeout in milliseconds;
+    }
+
     /// The application around Filmgate, where there is one.
     ["host"] host: Host {
-        /// Its database, to read users and sessions from. Not in this version yet: leave it empty.
-        database_url: Secret = "", must rules::HOST_LATER;
+        /// Its database, where users, sessions and camera settings are read: `postgresql://`, `mysql://`,
+        /// `mariadb://` or `sqlite:///`, as the app's own SQLALCHEMY_DATABASE_URI. Sessions are then the
+        /// app's alone: docs/host.md. Empty: there is none, and sessions are registered with Filmgate.
+        database_url: Secret = "", must rules::HOST_URL;
+        /// Longest wait for its answer, in milliseconds, connecting included.
+        timeout_ms: u64 = 2_000, in 10..=60_000, as timeout in milliseconds;
+        /// Connections to it at once, of this server.
+        connections_max: u32 = 4, in 1..=100;
+        /// How long an answer counts, in milliseconds: who is switched off in the app, or loses a session,
+        /// is out here by then. 0: asked each time.
+        cache_ms: u64 = 5_000, in 0..=3_600_000, as cache in milliseconds;
+        /// How long users and sessions that the database told of go on being believed while it is away, in
+        /// seconds. All others get a 503 with Retry-After. 0: nobody is believed.
+        verified_for_seconds: u64 = 3_600, in 0..=2_592_000, as verified_for in seconds;
+        /// Write captures, their links and their deletion into the app's table of captures.
+        write_captures: bool = false;
+        /// The app's users: the table, with its schema before a dot where that must be said.
+        users_table: String = "users", must rules::SQL_TABLE;
+        /// Their number.
+        user_id_column: String = "id", must rules::SQL_NAME;
+        /// Their name; need not be there.
+        username_column: String = "username", must rules::SQL_NAME_OR_NONE;
+        /// What says that somebody may still come in. Empty: everybody may.
+        user_active_column: String = "", must rules::SQL_NAME_OR_NONE;
+        /// The values of it that mean yes.
+        user_active_values: Vec<String> = yes();
+        /// What makes an administrator. Empty: nothing does; see identity.admin_user_ids.
+        user_admin_column: String = "", must rules::SQL_NAME_OR_NONE;
+        /// The values of it that mean yes, as in `["admin", "staff"]`.
+        user_admin_values: Vec<String> = yes();
+        /// Instead of table and columns: a SELECT of `id` and, as far as there are, `username`, `is_active`
+        /// and `is_admin`, of the user `:id`.
+        user_query: String = "";
+        /// The app's assessment sessions.
+        sessions_table: String = "assessment_sessions", must rules::SQL_TABLE;
+        /// Their key.
+        session_id_column: String = "id", must rules::SQL_NAME;
+        /// The number of the user whose a session is.
+        session_user_column: String = "user_id", must rules::SQL_NAME;
+        /// The key of its camera settings. Empty: sessions have none.
+        session_settings_column: String = "camera_settings_id", must rules::SQL_NAME_OR_NONE;
+        /// Instead: a SELECT of `id`, `user_id` and `camera_settings_id`, of the session `:id` (a text).
+        session_query: String = "";
+        /// The app's camera settings.
+        settings_table: String = "camera_settings", must rules::SQL_TABLE;
+        /// Their columns that are called otherwise, as in `["setting_name=title", "is_default="]`: after the
+        /// sign the app's name, nothing where the app has none.
+        settings_columns: Vec<String> = vec![], must rules::SETTINGS_COLUMNS;
+        /// Instead: a SELECT of the columns of camera settings, of those of the key `:id` (a text).
+        settings_query: String = "";
+        /// The app's captures. Empty: it has no such table.
+        captures_table: String = "camera_captures", must rules::SQL_TABLE_OR_NONE;
+        /// Their columns that are called otherwise, likewise.
+        captures_columns: Vec<String> = vec![], must rules::CAPTURES_COLUMNS;
     }
 
     /// What the server tells about itself, on standard error.

@@ -1,6 +1,9 @@
 //! Users of an app around Filmgate: who they are at the socket, and who is nobody.
 
+mod app;
 mod flask;
+mod forward;
+mod jwt;
 
 use serde_json::{Value, json};
 use testkit::api::{Shot, upload_form};

@@ -6,12 +6,16 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
+mod directory;
+
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use identity::{Asking, Caller, FlaskOptions, Identity, IdentityOptions, Origin, ProviderOptions, SessionProtection};
+use identity::{
+    Asking, Caller, Error, FlaskOptions, Identity, IdentityOptions, Known, Origin, ProviderOptions, SessionProtection,
+};
 use jiff::Timestamp;
 use records::{CatalogOptions, Records};
 use serde::Deserialize;
@@ -85,8 +89,11 @@ fn identity(records: &Records, provider: ProviderOptions, at: i64) -> Identity {
     Identity::new(records.clone(), options, Arc::new(move || now)).unwrap()
 }
 
-async fn ours(records: &Records, case: &Case) -> Option<i64> {
-    let identity = identity(records, ProviderOptions::Flask(options(&case.settings)), case.at);
+fn identity_of(records: &Records, case: &Case) -> Identity {
+    identity(records, ProviderOptions::Flask(options(&case.settings)), case.at)
+}
+
+async fn ask(identity: &Identity, case: &Case) -> Result<Option<Known>, Error> {
     let cookie = latin1(&case.request.cookie);
     let agent = case.request.user_agent.as_deref().map(latin1);
     let first = case.request.x_forwarded_for.as_deref().and_then(|hops| hops.split(',').next()).map(str::trim);
@@ -101,7 +108,11 @@ async fn ours(records: &Records, case: &Case) -> Option<i64> {
         host: "localhost",
         https: false,
     };
-    let known = identity.who(&asking).await.unwrap()?;
+    identity.who(&asking).await
+}
+
+async fn ours(records: &Records, case: &Case) -> Option<i64> {
+    let known = ask(&identity_of(records, case), case).await.unwrap()?;
     assert!(known.by_browser, "{}", case.name);
     let Caller::User { user, sign_in: None } = known.caller else { panic!("{}: {:?}", case.name, known.caller) };
     assert_eq!((user.origin, user.is_admin), (Origin::App, false), "{}", case.name);

@@ -1,8 +1,8 @@
 //! Whose users ask: sections below a section, lists of secrets and of numbers, and what a provider needs.
 
-use super::super::{Config, Provider, SessionProtection, report};
+use super::super::{Config, Provider, Secret, SessionProtection, report};
 use super::One::{Env, File, Flag};
-use super::{Input, check, check_all, file, load, messages, shown};
+use super::{Input, check_all, file, load, messages, shown};
 
 const FLASK: &str = "[identity]\nprovider = \"flask\"\n[identity.flask]\n";
 
@@ -54,7 +54,7 @@ fn names_below_a_section_that_are_none() {
             File("[flask]\ncookie_name = \"x\""),
             "
                 FILE:1:2: unknown section [flask]
-                hint: the sections are server, ingest, records, blobs, processing, jobs, webhook, celery, identity, identity.flask, host, log, api
+                hint: the sections are server, ingest, records, blobs, processing, jobs, webhook, celery, identity, identity.flask, identity.forward, identity.jwt, host, log, api
             ",
         ),
         (
@@ -76,12 +76,59 @@ fn names_below_a_section_that_are_none() {
 
 #[test]
 fn a_provider_without_what_it_needs() {
-    let needs = "
-        FILE:1:21: identity.provider is \"flask\", and identity.flask.secret_keys is not set: no cookie of the app could be read
-        allowed: the app's SECRET_KEY, and its SECRET_KEY_FALLBACKS after it
-        hint: set identity.flask.secret_keys, best from a file of its own: secret_keys_file
-    ";
-    check(file("identity.provider = \"flask\""), needs);
+    check_all(&[
+        (
+            File("identity.provider = \"flask\""),
+            "
+                FILE:1:21: identity.provider is \"flask\", and identity.flask.secret_keys is not right for it: no cookie of the app could be read
+                allowed: the app's SECRET_KEY, and its SECRET_KEY_FALLBACKS after it; best from a file of its own: secret_keys_file
+                hint: set identity.flask.secret_keys; docs/identity.md has an example
+            ",
+        ),
+        (
+            File("identity.provider = \"forward\""),
+            "
+                FILE:1:21: identity.provider is \"forward\", and identity.forward.url is not right for it: there is nobody to ask
+                allowed: the app's address that says who is signed in
+                hint: set identity.forward.url; docs/identity.md has an example
+            ",
+        ),
+        (
+            File(r#"identity = { provider = "jwt", jwt = { jwks_file = "k", jwks_url = "https://x/y", issuer = "i" } }"#),
+            "
+                FILE:1:25: identity.provider is \"jwt\", and identity.jwt.jwks_url is not right for it: tokens are held against the keys of one place
+                allowed: one of jwks_url, jwks_file and secret, and no two of them
+                hint: set identity.jwt.jwks_url; docs/identity.md has an example
+                FILE:1:25: identity.provider is \"jwt\", and identity.jwt.audiences is not right for it: tokens for every other program would count here
+                allowed: what the tokens for Filmgate have in \"aud\"
+                hint: set identity.jwt.audiences; docs/identity.md has an example
+            ",
+        ),
+        (
+            File("identity = { provider = \"forward\", forward = { url = \"me:hunter2@host\" } }"),
+            "
+                FILE:1:54: identity.forward.url: is no address of a web server
+                allowed: \"https://HOST/PATH\", or http:// on this machine or a private network; or empty
+                hint: the default is url = \"\"
+            ",
+        ),
+        (
+            File("identity.jwt.secret = \"hunter2\""),
+            "
+                FILE:1:23: identity.jwt.secret: is shorter than 32 bytes, and could be guessed from one token
+                allowed: 32 bytes or more, as the issuer has it; or empty
+                hint: make one for both sides: head -c 32 /dev/urandom | base64 -w0
+            ",
+        ),
+        (
+            File("identity.forward.user_headers = [\"X-User\", \"a b\"]"),
+            "
+                FILE:1:44: identity.forward.user_headers: `a b` is no header's name
+                allowed: names of headers, as [\"X-Auth-Request-User\"]
+                hint: the default is user_headers = [\"X-Auth-Request-User\", \"Remote-User\"]
+            ",
+        ),
+    ]);
     assert_eq!(messages(file("identity.flask.secret_keys = [\"k\"]")), "fine", "not in use, and not in the way");
     let config = load(file(&format!("{FLASK}secret_keys = [\"new\", \"old\"]"))).unwrap();
     assert_eq!(config.identity.provider, Provider::Flask);
@@ -107,7 +154,7 @@ fn keys_of_an_app() {
     ];
     for (input, expect) in good {
         let config = load(input).unwrap();
-        let keys: Vec<&str> = config.flask.secret_keys.iter().map(|key| key.expose()).collect();
+        let keys: Vec<&str> = config.flask.secret_keys.iter().map(Secret::expose).collect();
         assert_eq!(keys, expect);
         assert!(!format!("{config:?} {}", report(&config)).contains(expect[0]), "never shown");
         assert!(report(&config).to_string().contains("identity.flask.secret_keys = [\"***\", \"***\""));
@@ -186,4 +233,54 @@ fn lists_of_numbers() {
             ",
         ),
     ]);
+}
+
+#[test]
+fn an_apps_database_goes_with_an_apps_users_and_with_names_that_can_be() {
+    let host = "[host]\ndatabase_url = \"sqlite:////srv/app.db\"\n";
+    check_all(&[
+        (
+            File("[host]\ndatabase_url = \"sqlite:////srv/app.db\""),
+            r#"
+                FILE:2:16: host.database_url is set, and identity.provider is "local": sessions would be the app's, and users Filmgate's own
+                allowed: "flask", "forward" or "jwt" beside the app's database
+                hint: set identity.provider; docs/identity.md says which
+            "#,
+        ),
+        (
+            File("host.write_captures = true"),
+            "
+                FILE:1:23: host.write_captures is true, and host.database_url is empty: there is nothing to write into
+                allowed: host.write_captures together with host.database_url
+                hint: set host.database_url, or leave host.write_captures out
+            ",
+        ),
+        (
+            File(r#"host.captures_columns = ["filname=file", "filename=a.b", "session_id", "id="]"#),
+            r#"
+                FILE:1:25: host.captures_columns: item 1: "filname=file" names no column of this table
+                allowed: pairs of a column here and the app's, as ["filename=file", "camera_settings_snapshot="]
+                hint: the column is called filename
+
+                FILE:1:25: host.captures_columns: item 2: "filename=a.b" gives no name in SQL
+                allowed: pairs of a column here and the app's, as ["filename=file", "camera_settings_snapshot="]
+
+                FILE:1:25: host.captures_columns: item 3: "session_id" is no pair with = between
+                allowed: pairs of a column here and the app's, as ["filename=file", "camera_settings_snapshot="]
+                hint: the column here, =, the app's
+
+                FILE:1:25: host.captures_columns: item 4: "id=" gives no name in SQL
+                allowed: pairs of a column here and the app's, as ["filename=file", "camera_settings_snapshot="]
+            "#,
+        ),
+        (
+            File(r#"host.users_table = "a.b.c""#),
+            r#"
+                FILE:1:20: host.users_table: "a.b.c" is no name in SQL
+                allowed: the name of a table, with its schema before a dot where that must be said
+            "#,
+        ),
+    ]);
+    let text = format!("{FLASK}secret_keys = [\"key\"]\n{host}write_captures = true\n");
+    assert!(load(file(&text)).unwrap().host.write_captures);
 }

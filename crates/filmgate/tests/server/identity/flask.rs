@@ -138,6 +138,8 @@ fn what_is_no_cookie_of_the_apps_is_nobody_and_leaves_nothing() {
         assert_eq!(refused(&server, reason), before + 1, "{what}");
         assert_eq!(who(&server, |request| request.cookie(cookie)).status, 401, "{what}");
     }
+    // Beyond what a request's head may have, nobody reads it.
+    assert_eq!(send(&server, &upload(&session).cookie(&format!("session={}", "x".repeat(100_000)))).status, 431);
     assert_nothing_left(&server);
     for cookie in [of(KEY, "{}"), of(KEY, r#"{"csrf_token":"5"}"#), "session=".to_owned(), String::new()] {
         assert_eq!(who(&server, |request| request.cookie(&cookie)).status, 401);
@@ -300,7 +302,7 @@ fn a_provider_without_keys_is_refused_at_the_start() {
         .unwrap();
     let ran = filmgate(&["config", "check", "--config", file.to_str().unwrap()]);
     assert_ne!(ran.status, 0);
-    assert!((ran.out + &ran.err).contains("identity.flask.secret_keys is not set"));
+    assert!((ran.out + &ran.err).contains("identity.flask.secret_keys is not right for it"));
 }
 
 /// The cost of a cookie beside that of a sign-in of our own, which asks the catalog: printed, not judged.
