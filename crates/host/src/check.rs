@@ -103,7 +103,8 @@ impl Host {
                 for (verb, sql) in writes(&table) {
                     let tried = engine.with(limit, async |link| link.execute(sql).await).await;
                     match tried {
-                        Ok(_) => report.good(format!("{verb} in {} is allowed", table.name)),
+                        // MySQL wants values for a row that never comes; whether it may come it has asked before.
+                        Ok(_) | Err(Error::Rejected(_)) => report.good(format!("{verb} in {} is allowed", table.name)),
                         Err(error @ Error::Unavailable(_)) => return Err(error),
                         Err(error) => report.bad("host.database_url", format!("{verb} in {}: {error}", table.name)),
                     }
