@@ -26,7 +26,7 @@ class Checks:
             print(f"  FAILED  {what}: {found}", flush=True)
 
     def equal(self, what: str, found: object, wanted: object) -> None:
-        self.check(what, found == wanted, f"{found!r} instead of {wanted!r}")
+        self.check(what, found == wanted, f"{short(found)} instead of {short(wanted)}")
 
     def soon(self, what: str, found: Callable[[], object], wanted: object, seconds: float = 15) -> None:
         """For what is delivered afterwards: rows in the app's table."""
@@ -34,6 +34,12 @@ class Checks:
         while (seen := found()) != wanted and time.monotonic() < deadline:
             time.sleep(0.2)
         self.equal(what, seen, wanted)
+
+
+def short(value: object) -> str:
+    """A photo's bytes are not for reading."""
+    text = repr(value)
+    return text if len(text) < 500 else f"{text[:300]}… ({len(text)} letters)"
 
 
 def python_checksums() -> dict[str, str]:
