@@ -71,7 +71,7 @@ impl Report {
         };
         if self.load.users > 0 {
             let due = format!("of {} due; {}/s", rate(uploads.due_per_second), bytes(uploads.bytes_per_second));
-            card("Uploads", &rate(uploads.taken_per_second), "a second", &due, false);
+            card("Uploads", &rate(uploads.taken_per_second), "/ s", &due, false);
             let latency = &uploads.latency_seconds;
             for (name, value, other, words) in [
                 ("Latency, median", latency.p50, latency.mean, "mean"),

@@ -56,6 +56,8 @@ pub enum Refusal {
     Overloaded,
     #[error("Another program holds the catalog; try again shortly")]
     CatalogBusy,
+    #[error("The app's database, which says who may do this, does not answer; try again shortly")]
+    HostUnavailable(String),
     #[error("The catalog's server cannot be reached; try again shortly")]
     CatalogAway,
     #[error("Whether this was stored is not known; send it again, an upload with the same Idempotency-Key")]
@@ -107,6 +109,7 @@ pub const ERROR_CODES: &[(&str, u16)] = &[
     ("too_many_uploads", 429),
     ("overloaded", 503),
     ("session_unsettled", 503),
+    ("host_unavailable", 503),
     ("catalog_away", 503),
     ("outcome_unknown", 503),
     ("disk_full", 507),
@@ -147,6 +150,7 @@ impl Refusal {
             Self::TooManyUploads => "too_many_uploads",
             Self::Overloaded | Self::CatalogBusy => "overloaded",
             Self::SessionUnsettled => "session_unsettled",
+            Self::HostUnavailable(_) => "host_unavailable",
             Self::CatalogAway => "catalog_away",
             Self::OutcomeUnknown => "outcome_unknown",
             Self::DiskFull => "disk_full",

@@ -14,6 +14,7 @@ mod doctor;
 mod filesystem;
 mod fsck;
 mod health;
+mod host;
 mod migrate;
 mod output;
 mod plan;
@@ -23,6 +24,7 @@ mod session;
 mod settings;
 mod task;
 mod token;
+mod tune;
 mod user;
 mod worker;
 
@@ -110,6 +112,11 @@ enum Command {
     Plan(Box<plan::PlanArgs>),
     /// Put a load on a server that speaks the contract, and report: throughput, latencies, refusals; with plots
     Bench(Box<bench::BenchArgs>),
+    /// Measure this machine and work out its settings for a load, and what they hold; exit status 1 where it is not carried
+    Tune(Box<tune::TuneArgs>),
+    /// The app's own database: what of it fits
+    #[command(subcommand)]
+    Host(host::HostCommand),
     /// Ask the running server whether it lives; exit status 0 where it does, 1 where it says no, 2 where it is silent
     Health(health::HealthArgs),
     /// The configuration: check it, show it, write an example
@@ -181,6 +188,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => on_runtime(doctor::run(args, &common)),
         Command::Plan(args) => plan::run(&args, &common),
         Command::Bench(args) => bench::run(&args, &common),
+        Command::Tune(args) => tune::run(&args, &common),
+        Command::Host(command) => on_runtime(host::run(command, &common)),
         Command::Health(args) => health::run(&args, &common),
         Command::Config(command) => config::run(command, &common),
     }

@@ -20,6 +20,8 @@ use crate::extract::{Json, PageQuery, PathVariable, Query};
 pub struct SessionView {
     /// Its id.
     pub id: String,
+    /// The app's own key, where it came from the app's database.
+    pub host_key: Option<String>,
     /// Whose it is.
     pub user_id: i64,
     /// How its photos are taken.
@@ -42,6 +44,7 @@ impl SessionView {
     fn of(session: &Session, total_captures: u64) -> Self {
         Self {
             id: session.id.to_string(),
+            host_key: session.host_key.clone(),
             user_id: session.user_id,
             camera_settings_id: session.camera_settings_id.map(|id| id.to_string()),
             total_captures,
@@ -102,8 +105,13 @@ struct SessionId {
 }
 
 async fn register_as(app: &App, id: Uuid, new: &NewSession) -> Result<Response> {
-    // Filmgate's own users must exist; an app's users are the app's.
-    if app.records.user(new.user_id).await?.is_none() {
+    // An app's users are the app's: without its database, any number may be one.
+    let is_there = if app.identity.is_of_an_app() {
+        new.user_id >= 0 && app.identity.app_user(new.user_id).await?.is_some()
+    } else {
+        app.records.user(new.user_id).await?.is_some()
+    };
+    if !is_there {
         return Err(Error::invalid(format!("There is no user {}", new.user_id)));
     }
     let choice = new.camera_settings_id.map_or(SettingsChoice::Default, SettingsChoice::Chosen);
