@@ -21,6 +21,7 @@ mod engine;
 mod error;
 mod events;
 mod host;
+mod import;
 mod metrics;
 mod page;
 #[cfg(test)]
@@ -54,6 +55,7 @@ pub use claims::{Claim, ClaimTerms, Claimed, Ending, Finished, HandedOver};
 pub use error::{Error, Result};
 pub use events::{EventKind, EventSink};
 pub use host::{HostLink, HostSession, HostSettings};
+pub use import::{KnownCaptures, OldCapture, TakenOver};
 pub use page::{Cursor, Page};
 pub use postgres::PostgresOptions;
 pub use processing::{Derivative, Effect, Processed, Store};

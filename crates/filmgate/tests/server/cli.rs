@@ -7,6 +7,7 @@ mod doctor;
 mod folder;
 mod fsck;
 mod health;
+mod import;
 mod plan;
 mod tune;
 
