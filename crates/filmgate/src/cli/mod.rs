@@ -23,6 +23,7 @@ mod progress;
 mod serve;
 mod session;
 mod settings;
+mod shadow;
 mod task;
 mod token;
 mod tune;
@@ -107,6 +108,9 @@ enum Command {
     Restore(backup::RestoreArgs),
     /// Take over the photos and rows that the app has from before; exit status 1 where some could not be
     Import(import::ImportArgs),
+    /// Uploads sent to both, the app and Filmgate: whether both have the same
+    #[command(subcommand)]
+    Shadow(shadow::ShadowCommand),
     /// Bring the catalog up to date, or move it to another engine: every row, verified
     Migrate(migrate::MigrateArgs),
     /// Say in plain words what about this machine and configuration will hurt
@@ -186,6 +190,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Backup(args) => on_runtime(backup::backup(args, &common)),
         Command::Restore(args) => on_runtime(backup::restore(args, &common)),
         Command::Import(args) => on_runtime(import::run(args, &common)),
+        Command::Shadow(command) => on_runtime(shadow::run(command, &common)),
         Command::Migrate(args) => on_runtime(migrate::run(args, &common)),
         Command::Doctor(args) => on_runtime(doctor::run(args, &common)),
         Command::Plan(args) => plan::run(&args, &common),

@@ -9,6 +9,7 @@ mod fsck;
 mod health;
 mod import;
 mod plan;
+mod shadow;
 mod tune;
 
 use std::collections::BTreeSet;
