@@ -9,6 +9,7 @@ mod claims;
 mod deletion;
 mod effects;
 mod host;
+mod import;
 mod pages;
 mod people;
 mod postgres;
