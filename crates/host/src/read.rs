@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use jiff::{SignedDuration, Timestamp};
+
 use crate::cache::{Cache, Known};
-use crate::engine::{Link, Sql, Texts, Value};
+use crate::engine::{Dialect, Link, Sql, Texts, Value};
 use crate::layout::{Column, Kind, Table, canonical};
 use crate::options::{CAPTURES_COLUMNS, SETTINGS_COLUMNS, TableNames};
 use crate::rows::{flag, is_one_of, recording_mode, seconds};
@@ -79,7 +81,22 @@ impl Host {
     /// # Errors
     /// As [`Host::user`].
     pub async fn captures(&self, after: Option<&str>, limit: usize) -> Result<Vec<AppCaptureRow>, Error> {
-        self.question("captures", async |link| self.read_captures(link, after, limit).await).await
+        self.question("captures", async |link| self.read_captures(link, None, after, limit).await).await
+    }
+
+    /// As [`Host::captures`], of those taken from `from` and before `until` alone, and perhaps some around: texts are
+    /// compared by their days, as apps write times in more than one way.
+    ///
+    /// # Errors
+    /// As [`Host::user`].
+    pub async fn captures_between(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<AppCaptureRow>, Error> {
+        self.question("captures", async |link| self.read_captures(link, Some((from, until)), after, limit).await).await
     }
 
     /// How many captures the app has; of those taken from `from` and before `until`, as `2026-11-24 08:00:00`, where
@@ -330,6 +347,7 @@ impl Host {
     async fn read_captures(
         &self,
         link: &mut Link,
+        between: Option<(Timestamp, Timestamp)>,
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<AppCaptureRow>, Error> {
@@ -339,12 +357,19 @@ impl Host {
         let id = needed(&table, names, "id")?;
         let columns = columns_of(&table, names, &CAPTURES_COLUMNS)?;
         let mut sql = select(&table, &columns, "c");
-        sql.push(&format!(" FROM {} c", table.quoted()));
+        sql.push(&format!(" FROM {} c WHERE 1 = 1", table.quoted()));
         let place = format!("c.{}", dialect.quote(&id.name));
+        if let Some((from, until)) = between {
+            let column = needed(&table, names, "timestamp")?;
+            for (time, sign, next_day) in [(from, ">=", 0), (until, "<", 1)] {
+                sql.push(&format!(" AND c.{} {sign} ", dialect.quote(&column.name)));
+                sql.bind_as(Value::Text(time_text(dialect, time, next_day)), &column.cast);
+            }
+        }
         if let Some(after) = after {
             // As the column writes it, not as the key is named outside.
             let Some(value) = id.stored_forms(after).into_iter().next() else { return Ok(Vec::new()) };
-            sql.push(&format!(" WHERE {place} > ")).bind_as(value, &id.cast);
+            sql.push(&format!(" AND {place} > ")).bind_as(value, &id.cast);
         }
         sql.push(&format!(" ORDER BY {place} LIMIT {limit}"));
         let assessment_kind = columns[6].map_or(Kind::Text, |column| column.kind);
@@ -401,6 +426,16 @@ impl Host {
             Err(Error::Rejected(_)) => Ok((None, gives)),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// A time for a comparison. SQLite has no times but texts, with a blank or a `T` in the middle: there it is a day.
+fn time_text(dialect: Dialect, time: Timestamp, days_later: i64) -> String {
+    match dialect {
+        // Where the column has no zone, the zone is passed over.
+        Dialect::Postgres => format!("{}+00", time.strftime("%Y-%m-%d %H:%M:%S%.6f")),
+        Dialect::MySql => time.strftime("%Y-%m-%d %H:%M:%S%.6f").to_string(),
+        Dialect::Sqlite => (time + SignedDuration::from_hours(24 * days_later)).strftime("%Y-%m-%d").to_string(),
     }
 }
 

@@ -289,7 +289,12 @@ fn idempotency_record(db: &Db<'_>, user_id: i64, key: &str) -> Result<Option<Ide
     )
 }
 
-fn insert_capture(db: &Db<'_>, session: &Session, snapshot: Option<&str>, capture: &NewCapture) -> Result<()> {
+pub(crate) fn insert_capture(
+    db: &Db<'_>,
+    session: &Session,
+    snapshot: Option<&str>,
+    capture: &NewCapture,
+) -> Result<()> {
     db.execute(
         &format!("INSERT INTO captures ({NEW_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
         &values![

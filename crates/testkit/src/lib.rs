@@ -2,7 +2,7 @@
 //!
 //! It owns: a [`Server`] started from the built binary, a small HTTP/1.1 client ([`http`]) that can also misbehave
 //! ([`connection`]), a [`Worker`] beside it, multipart forms that can be wrong on purpose ([`form`]), photos of any size
-//! ([`photo`]), an S3 in this process ([`s3`]), the calls of the upload contract ([`api`]), and under [`rig`] what the fault rigs in `src/bin` have in
+//! ([`photo`]), an app from before Filmgate ([`old_app`]), an S3 in this process ([`s3`]), the calls of the upload contract ([`api`]), and under [`rig`] what the fault rigs in `src/bin` have in
 //! common.
 //!
 //! It promises: nothing here depends on a crate of the server. The server is judged from outside, by its contract, so
@@ -23,6 +23,7 @@ pub mod demo;
 pub mod form;
 pub mod http;
 pub mod matrix;
+pub mod old_app;
 pub mod photo;
 pub mod process;
 pub mod random;

@@ -8,6 +8,9 @@ from .photos import photo
 from .report import Checks
 from .stack import PASSWORD, Stack
 
+# Two for each thread. The kernel hands connections to the six processes unevenly: with 96 one of them may have a thread
+# left, and answer. What 96 do is in the table of `measure`.
+HELD = 192
 HELD_SECONDS = 6
 PAGE_TIMEOUT_SECONDS = 2
 
@@ -40,13 +43,13 @@ def before(checks: Checks, stack: Stack) -> Participant:
 
 
 def held_before(checks: Checks, stack: Stack) -> None:
-    checks.part("Before: 96 uploads held at 1 KB/s")
-    held_times(checks, stack, 96, may_answer=False)
+    checks.part(f"Before: {HELD} uploads held at 1 KB/s")
+    held_times(checks, stack, may_answer=False)
 
 
-def held_times(checks: Checks, stack: Stack, count: int, may_answer: bool) -> None:
-    participants = Participants.sign_in(stack, 2)
-    held = Held(stack.nginx_port, participants, count, 1024, 200_000)
+def held_times(checks: Checks, stack: Stack, may_answer: bool) -> None:
+    participants = Participants.sign_in(stack, 4)
+    held = Held(stack.nginx_port, participants, HELD, 1024, 200_000)
     times = page_times(stack.nginx_port, participants, HELD_SECONDS, PAGE_TIMEOUT_SECONDS)
     ended = held.end("finish")
     unanswered = times.count(None)
@@ -54,6 +57,5 @@ def held_times(checks: Checks, stack: Stack, count: int, may_answer: bool) -> No
     if may_answer:
         checks.equal(said, unanswered, 0)
     else:
-        # The kernel hands connections to the six processes unevenly, so one of them may have a thread left.
         checks.check(f"{said}: its p95 never comes", unanswered * 20 > len(times))
-    checks.equal("the held uploads end well once they hurry", ended, {"answered_while_held": 0, "ended": {"200": count}})
+    checks.equal("the held uploads end well once they hurry", ended, {"answered_while_held": 0, "ended": {"200": HELD}})

@@ -3,6 +3,7 @@
 //! Commands work on the data folder itself, beside a running server as well as without one: SQLite's locks order
 //! them, and the server holds no cache that a command could make stale (`docs/decisions/0005`).
 
+mod app_rows;
 mod backup;
 mod bench;
 mod blobs;
@@ -15,6 +16,7 @@ mod filesystem;
 mod fsck;
 mod health;
 mod host;
+mod import;
 mod migrate;
 mod output;
 mod plan;
@@ -22,6 +24,7 @@ mod progress;
 mod serve;
 mod session;
 mod settings;
+mod shadow;
 mod task;
 mod token;
 mod tune;
@@ -104,6 +107,11 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Bring a backup back, onto whatever engines the configuration names
     Restore(backup::RestoreArgs),
+    /// Take over the photos and rows that the app has from before; exit status 1 where some could not be
+    Import(import::ImportArgs),
+    /// Uploads sent to both, the app and Filmgate: whether both have the same
+    #[command(subcommand)]
+    Shadow(shadow::ShadowCommand),
     /// Bring the catalog up to date, or move it to another engine: every row, verified
     Migrate(migrate::MigrateArgs),
     /// Say in plain words what about this machine and configuration will hurt
@@ -184,6 +192,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Fsck(args) => on_runtime(fsck::run(args, &common)),
         Command::Backup(args) => on_runtime(backup::backup(args, &common)),
         Command::Restore(args) => on_runtime(backup::restore(args, &common)),
+        Command::Import(args) => on_runtime(import::run(args, &common)),
+        Command::Shadow(command) => on_runtime(shadow::run(command, &common)),
         Command::Migrate(args) => on_runtime(migrate::run(args, &common)),
         Command::Doctor(args) => on_runtime(doctor::run(args, &common)),
         Command::Plan(args) => plan::run(&args, &common),

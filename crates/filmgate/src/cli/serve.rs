@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
+use intake::Recovered;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use super::Common;
+use super::import::ImportLock;
 use crate::app::{App, FolderLock, connections_max};
 use crate::config::{Config, Durability, LogFormat};
 use crate::listen::{self, ListenLimits, Stage, Tls, TlsFiles};
@@ -67,7 +69,7 @@ where
         jobs.register_metrics(registry);
         tasks.register_metrics(registry);
     });
-    let recovered = app.intake.recover().await.map_err(|error| anyhow::anyhow!("recovery failed: {error}"))?;
+    let recovered = recover(&app).await?;
     if recovered.staging_files > 0 || recovered.files_quarantined > 0 {
         tracing::warn!(
             staging_files = recovered.staging_files,
@@ -151,6 +153,15 @@ where
     app.records.clone().close().await;
     announced?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Puts in order what the last run left, unless an import is at work: what that has on its way would be taken for litter.
+async fn recover(app: &App) -> anyhow::Result<Recovered> {
+    let Some(_nobody_imports) = ImportLock::try_take(&app.config.data_dir)? else {
+        tracing::warn!("filmgate import is at work: what the last run left is put in order by the next start");
+        return Ok(Recovered::default());
+    };
+    app.intake.recover().await.map_err(|error| anyhow::anyhow!("recovery failed: {error}"))
 }
 
 pub(super) fn address(config: &Config) -> anyhow::Result<SocketAddr> {

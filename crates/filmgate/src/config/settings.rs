@@ -534,6 +534,8 @@ settings! {
         captures_table: String = "camera_captures", must rules::SQL_TABLE_OR_NONE;
         /// Their columns that are called otherwise, likewise.
         captures_columns: Vec<String> = vec![], must rules::CAPTURES_COLUMNS;
+        /// The folder that the app keeps its old photos in, for `filmgate import`. It is only read.
+        uploads_dir: PathBuf = "";
     }
 
     /// What the server tells about itself, on standard error.

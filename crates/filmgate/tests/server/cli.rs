@@ -8,7 +8,9 @@ mod doctor;
 mod folder;
 mod fsck;
 mod health;
+mod import;
 mod plan;
+mod shadow;
 mod tune;
 
 use std::collections::BTreeSet;

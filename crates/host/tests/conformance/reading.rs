@@ -155,6 +155,21 @@ async fn captures_come_in_pages_by_their_keys() {
         assert_eq!(host.count_captures(None, None).await.unwrap(), 10, "{keys:?}");
         assert_eq!(host.count_captures(Some("2026-11-24 08:00:05"), None).await.unwrap(), 5, "{keys:?}");
         assert_eq!(host.count_captures(None, Some("2026-11-24 08:00:05")).await.unwrap(), 5, "{keys:?}");
+        // Some around may come along, and none within may be missing.
+        let between = async |from: &str, until: &str| {
+            let (from, until) = (from.parse().unwrap(), until.parse().unwrap());
+            let rows = host.captures_between(from, until, None, 100).await.unwrap();
+            rows.iter().filter(|row| row.time().is_some_and(|time| time >= from && time < until)).count()
+        };
+        assert_eq!(between("2026-11-24T08:00:03Z", "2026-11-24T08:00:06Z").await, 3, "{keys:?}");
+        assert_eq!(between("2026-11-23T23:00:00Z", "2026-11-24T08:00:01Z").await, 1, "{keys:?}");
+        let later = host.captures_between(
+            "2026-11-26T00:00:00Z".parse().unwrap(),
+            "2026-11-27T00:00:00Z".parse().unwrap(),
+            None,
+            9,
+        );
+        assert_eq!(later.await.unwrap(), [], "{keys:?}");
         let (mut after, mut all) = (None, Vec::new());
         loop {
             let page = host.captures(after.as_deref(), 3).await.unwrap();

@@ -8,6 +8,8 @@ mod captures;
 mod claims;
 mod deletion;
 mod effects;
+mod host;
+mod import;
 mod pages;
 mod people;
 mod postgres;

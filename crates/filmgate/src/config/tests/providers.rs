@@ -258,26 +258,26 @@ fn an_apps_database_goes_with_an_apps_users_and_with_names_that_can_be() {
         (
             File(r#"host.captures_columns = ["filname=file", "filename=a.b", "session_id", "id="]"#),
             r#"
-                FILE:1:25: host.captures_columns: item 1: "filname=file" names no column of this table
+                FILE:1:25: host.captures_columns: `filname=file` names no column of this table
                 allowed: pairs of a column here and the app's, as ["filename=file", "camera_settings_snapshot="]
                 hint: the column is called filename
-
-                FILE:1:25: host.captures_columns: item 2: "filename=a.b" gives no name in SQL
+                FILE:1:25: host.captures_columns: `filename=a.b` gives no name in SQL
                 allowed: pairs of a column here and the app's, as ["filename=file", "camera_settings_snapshot="]
-
-                FILE:1:25: host.captures_columns: item 3: "session_id" is no pair with = between
+                hint: the default is captures_columns = []
+                FILE:1:25: host.captures_columns: `session_id` is no pair with = between
                 allowed: pairs of a column here and the app's, as ["filename=file", "camera_settings_snapshot="]
                 hint: the column here, =, the app's
-
-                FILE:1:25: host.captures_columns: item 4: "id=" gives no name in SQL
+                FILE:1:25: host.captures_columns: `id=` gives no name in SQL
                 allowed: pairs of a column here and the app's, as ["filename=file", "camera_settings_snapshot="]
+                hint: the default is captures_columns = []
             "#,
         ),
         (
             File(r#"host.users_table = "a.b.c""#),
             r#"
-                FILE:1:20: host.users_table: "a.b.c" is no name in SQL
+                FILE:1:20: host.users_table: `a.b.c` is no name in SQL
                 allowed: the name of a table, with its schema before a dot where that must be said
+                hint: the default is users_table = "users"
             "#,
         ),
     ]);

@@ -290,6 +290,7 @@ fn a_choice_that_there_is_not_or_not_yet() {
             r#"
                 FILE:1:21: host.database_url: host.database_url begins with postgresql://, mysql://, mariadb:// or sqlite:///
                 allowed: "postgresql://USER:PASSWORD@HOST/DATABASE", "mysql://…", "mariadb://…" or "sqlite:////PATH"; or empty
+                hint: the default is database_url = ""
             "#,
         ),
     ]);

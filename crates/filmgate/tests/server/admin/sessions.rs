@@ -34,7 +34,10 @@ fn are_registered_under_the_apps_id_as_often_as_it_likes() {
         assert_eq!(response.status, 201, "{response:?}");
         assert_eq!(response.header("location"), Some(&*target));
         let session = response.json();
-        assert_members(&session, ["id", "user_id", "camera_settings_id", "total_captures", "created_at", "ended_at"]);
+        assert_members(
+            &session,
+            ["id", "host_key", "user_id", "camera_settings_id", "total_captures", "created_at", "ended_at"],
+        );
         assert_eq!((&session["camera_settings_id"], &session["total_captures"]), (settings, &json!(0)));
         for again in same.iter().chain([new]) {
             let response = as_backend(&server, &secret, "PUT", &target, again);
