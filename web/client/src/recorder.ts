@@ -233,6 +233,7 @@ export class Recorder extends EventTarget {
     await this.ready;
     await this.#noteEnd(true);
     const gone = purge ? await this.#sender!.purge(this.sessionId) : 0;
+    Object.assign(this.#counts, await this.#store!.count(this.#sender!.owner).catch(() => ({})));
     this.#changed();
     return gone;
   }

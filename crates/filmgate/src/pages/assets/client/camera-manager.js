@@ -1109,6 +1109,7 @@ var filmgateScriptUrl = document.currentScript ? new URL("filmgate.js", document
       await this.ready;
       await this.#noteEnd(true);
       const gone = purge ? await this.#sender.purge(this.sessionId) : 0;
+      Object.assign(this.#counts, await this.#store.count(this.#sender.owner).catch(() => ({})));
       this.#changed();
       return gone;
     }

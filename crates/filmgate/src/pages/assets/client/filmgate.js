@@ -1301,6 +1301,7 @@ var Recorder = class extends EventTarget {
     await this.ready;
     await this.#noteEnd(true);
     const gone = purge ? await this.#sender.purge(this.sessionId) : 0;
+    Object.assign(this.#counts, await this.#store.count(this.#sender.owner).catch(() => ({})));
     this.#changed();
     return gone;
   }
