@@ -91,11 +91,12 @@ async function numbersOf(context, captures) {
 /** Each photo is one of the film, none twice, and they follow each other as seconds do. */
 function inOrder(numbers, captures) {
   sure(!numbers.includes(null), `a photo is none of the film: ${numbers}`);
-  sure(new Set(numbers).size === numbers.length, `a picture twice: ${numbers}`);
+  // Opened anew, the film begins anew.
+  const named = numbers.map((number, i) => `${captures[i].metadata.timing.run} ${number}`);
+  sure(new Set(named).size === named.length, `a picture twice: ${numbers}`);
   for (let i = 1; i < numbers.length; i++) {
     const pictures = (numbers[i] - numbers[i - 1] + FILM_FRAMES) % FILM_FRAMES;
     const seconds = (Date.parse(captures[i].captured_at) - Date.parse(captures[i - 1].captured_at)) / 1000;
-    // Opened anew, the film begins anew.
     if (captures[i].metadata.timing.run !== captures[i - 1].metadata.timing.run) continue;
     sure(Math.abs(pictures / FILM_FPS - seconds) <= 1.5, `picture ${numbers[i - 1]} then ${numbers[i]} within ${seconds} s`);
   }

@@ -9,7 +9,7 @@ const { CHROMIUM = '/usr/bin/chromium' } = process.env;
 export const BASE_URL = process.env.BASE_URL ?? '';
 export const SCREENSHOTS = process.env.SCREENSHOTS ?? '';
 
-export const PATIENCE_MS = 60_000;
+export const PATIENCE_MS = Number(process.env.PATIENCE_MS ?? 60_000);
 
 /** A browser with a profile of its own. `film`: what its camera plays. */
 export async function browser({ film, ...options } = {}) {

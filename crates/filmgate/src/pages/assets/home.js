@@ -54,7 +54,8 @@ function show(next, { focus = true } = {}) {
 
 /** @param {User} found */
 function welcome(found) {
-  const same = before !== null && String(before.id) === String(found.id);
+  // Of a page just loaded nobody was here before: what this browser remembers may be theirs.
+  const other = before !== null && String(before.id) !== String(found.id);
   user = found;
   before = found;
   notice.hidden = true;
@@ -64,7 +65,7 @@ function welcome(found) {
     show('admin');
     showAdmin();
   } else {
-    if (!same) participant.leave();
+    if (other) participant.leave();
     forgetAdmin();
     show('participant');
     participant.enter(String(found.id));

@@ -487,10 +487,10 @@ export class Participant {
     const { step, agreed } = this.#journey;
     const state = this.#recorder?.state ?? null;
     const on = state?.phase === 'recording' || state?.phase === 'starting' || state?.phase === 'interrupted';
-    at.camera.hidden = step === 'consent' && !on;
+    at.camera.hidden = (step === 'consent' || step === 'done') && !on;
     at.stage.dataset.phase = state?.phase ?? 'off';
     at.off.hidden = state?.phase === 'recording';
-    at.status.hidden = state === null;
+    at.status.hidden = state === null || this.#absent !== null;
     at.status.lang = language();
     if (state === null && at.status.recorder) at.status.recorder = null;
     const answering = (step === 'phq' || step === 'talk') && !this.#returned;
