@@ -53,7 +53,7 @@ async function arrive(house, complaints = []) {
   const page = await house.context.newPage();
   page.on('pageerror', (error) => complaints.push(error.message));
   page.on('console', (message) => {
-    const known = message.text().includes('status of 401') || message.text().includes('ERR_INTERNET_DISCONNECTED');
+    const known = message.text().includes('status of 401') || /ERR_(INTERNET_DISCONNECTED|FAILED)/.test(message.text());
     if (message.type() === 'error' && !known) complaints.push(message.text());
   });
   await page.goto(new URL('/', BASE_URL).href);

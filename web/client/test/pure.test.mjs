@@ -49,7 +49,7 @@ test('each answer has its verdict', () => {
   ];
   for (const [given, expected] of cases) {
     const { kind, trouble, code, verified, stop } = judge(given, SHA, 0);
-    const said = [kind, trouble, code, verified, stop ? 'stop' : undefined].filter((word) => word !== undefined).join(' ');
+    const said = [kind, trouble, code, verified, stop ? 'stop' : undefined].filter((word) => word !== undefined).map(String).join(' ');
     assert.equal(said, expected, JSON.stringify(given));
   }
   assert.equal(judge(answer(200, stored(SHA)), null, 0).verified, null, 'nothing of ours to compare');
