@@ -105,23 +105,31 @@ impl Records {
     /// Forgets tombstones and idempotency keys older than `before`; how many of each. In steps: uploads wait behind a
     /// write.
     pub async fn forget_before(&self, before: Timestamp) -> Result<(usize, usize)> {
-        let tombstones = "DELETE FROM tombstones WHERE capture_id IN (
-                              SELECT capture_id FROM tombstones WHERE deleted_at < ? LIMIT ?)";
-        let keys = "DELETE FROM idempotency_keys WHERE (user_id, key) IN (
-                        SELECT user_id, key FROM idempotency_keys WHERE created_at < ? LIMIT ?)";
+        let tombstones = [
+            "SELECT min(deleted_at) FROM tombstones",
+            "DELETE FROM tombstones WHERE capture_id IN (
+                 SELECT capture_id FROM tombstones WHERE deleted_at < ? LIMIT ?)",
+        ];
+        let keys = [
+            "SELECT min(created_at) FROM idempotency_keys",
+            "DELETE FROM idempotency_keys WHERE (user_id, key) IN (
+                 SELECT user_id, key FROM idempotency_keys WHERE created_at < ? LIMIT ?)",
+        ];
         Ok((self.forget_in_steps(tombstones, before).await?, self.forget_in_steps(keys, before).await?))
     }
 
-    async fn forget_in_steps(&self, delete: &'static str, before: Timestamp) -> Result<usize> {
+    /// The oldest is looked at first: mostly nothing is old enough, and an index tells that at once, whatever the table's
+    /// size and whatever plan the engine would take for the deletion.
+    async fn forget_in_steps(&self, [oldest, delete]: [&'static str; 2], before: Timestamp) -> Result<usize> {
         const STEP: usize = 1_000;
+        let before = before.as_microsecond();
         let mut forgotten = 0;
         loop {
-            let forget = move |db: &Db<'_>| db.execute(delete, &values![before.as_microsecond(), STEP]);
-            let some = self.engine.write_again(forget).await?;
-            forgotten += some;
-            if some < STEP {
+            let oldest: Option<i64> = self.engine.read(move |db| db.scalar(oldest, &[])).await?;
+            if oldest.is_none_or(|oldest| oldest >= before) {
                 return Ok(forgotten);
             }
+            forgotten += self.engine.write_again(move |db: &Db<'_>| db.execute(delete, &values![before, STEP])).await?;
         }
     }
 }

@@ -6,7 +6,6 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -18,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::copying::{Copying, Gone, Place, Report};
 use super::migrate::telling;
 use super::{Common, output};
-use crate::app::{App, FolderLock, open_catalog, system_clock};
+use crate::app::{App, FolderLock, open_catalog, system_clock, write_durably};
 use crate::config::Config;
 
 /// Written last: a folder without it holds half a backup.
@@ -252,14 +251,4 @@ fn told(report: &Report, what: &str, json: bool) -> anyhow::Result<ExitCode> {
         output::say(format_args!("{report}\n{what}"))?;
     }
     Ok(ExitCode::FAILURE)
-}
-
-fn write_durably(path: &Path, text: &str) -> anyhow::Result<()> {
-    let mut file = fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        fs::File::open(parent)?.sync_all()?;
-    }
-    Ok(())
 }

@@ -52,8 +52,8 @@ pub use problems::{ConfigProblems, Problem, Source};
 pub use report::{Report, ReportLine, report};
 pub use secret::Secret;
 pub use settings::{
-    Api, Blobs, Config, Durability, Host, Identity, Ingest, Jobs, Log, LogFormat, Mode, Original, Provider, Records,
-    SECTIONS, ServeFrom, Server, Verify,
+    Api, Blobs, Config, Durability, Flask, Forward, Host, Identity, Ingest, Jobs, Jwt, Log, LogFormat, Mode, Original,
+    Provider, Records, SECTIONS, ServeFrom, Server, SessionProtection, Verify,
 };
 
 /// Read when no file is named and it exists, in the working directory.

@@ -12,6 +12,7 @@ mod contract;
 mod documents;
 mod http;
 mod idempotency;
+mod identity;
 mod images;
 mod limits;
 mod metadata;

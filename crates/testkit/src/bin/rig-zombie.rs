@@ -271,11 +271,9 @@ impl Yard {
     }
 
     fn scene(&self) -> Result<Scene> {
-        Ok(Scene {
-            effects: self.catalog.effects()?,
-            derivatives: self.catalog.derivatives()?,
-            lost: testkit::rig::judge::lost_derivatives(self.server.data(), &self.catalog)?,
-        })
+        let derivatives = self.catalog.derivatives()?;
+        let lost = testkit::rig::judge::lost_derivatives(self.server.data(), &derivatives);
+        Ok(Scene { effects: self.catalog.effects()?, derivatives, lost })
     }
 
     fn log_of(&self, zombie: Zombie) -> String {

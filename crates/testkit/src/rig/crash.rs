@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 
-use super::catalog::Catalog;
 use super::judge::lost_derivatives;
 use super::load::{Ack, Load, Lost, verify};
+use super::rows::Rows;
 use super::stats::Samples;
 use super::{Faults, Rig, store};
 use crate::random::Random;
@@ -22,6 +22,10 @@ const BOOK_MAX: usize = 4_000;
 /// Where the server lives, and how it is struck down there.
 pub trait Stage {
     fn data(&self) -> &Path;
+    /// Where its rows are.
+    fn rows(&self) -> Rows {
+        Rows::Folder(self.data().to_owned())
+    }
     /// Ends the server, somehow; and when the disk died, where it did.
     fn strike(&mut self, server: &mut Server, random: &mut Random, faults: &mut Faults) -> Result<Option<Death>>;
     /// Makes the folder usable again for the next start.
@@ -93,6 +97,8 @@ pub struct Outcome {
     pub instant_lost: u64,
     /// Files under a published name that no capture names, or captures without a file, as soon as it listens again.
     pub strays: Vec<String>,
+    /// Files without a row that wait for the sweep, of a catalog that several nodes may share; at the last look.
+    pub kept_strays: usize,
     /// Derivatives that a row names and that are not there as it says; and how many were there, in all looks together.
     pub lost_derivatives: Vec<String>,
     pub derivatives: u64,
@@ -139,6 +145,9 @@ impl Outcome {
                 self.instant, self.instant_lost
             );
         }
+        if self.kept_strays > 0 {
+            println!("photos never answered that wait for the hourly sweep: {}", self.kept_strays);
+        }
         let seconds = self.elapsed.as_secs_f64();
         println!("{}", self.faults);
         println!(
@@ -183,7 +192,7 @@ struct Round<'a> {
 
 impl Round<'_> {
     fn start(&mut self, stage: &dyn Stage) -> Result<Server> {
-        let mut builder = self.rig.server().data(stage.data());
+        let mut builder = self.rig.server().data(stage.data()).envs(&stage.rows().envs());
         if self.plan.control {
             builder = builder.relaxed();
         }
@@ -222,18 +231,25 @@ impl Round<'_> {
 
     /// Whether every photo has its row, and every row of a photo or a derivative its file. fsck beside a running server does not judge files that
     /// are this young, for they may be on their way; here nothing is on its way.
-    fn look_for_strays(&mut self, server: &Server) -> Result<()> {
+    fn look_for_strays(&mut self, stage: &dyn Stage, server: &Server) -> Result<()> {
         let listed: HashSet<String> = server.participant().listed_filenames()?.into_iter().collect();
         let published = store::published(server.data())?;
         let strike = self.outcome.strikes;
         // Beside a server that makes more of them; the connection is closed before the next strike.
-        let catalog = Catalog::open(server.data())?;
-        let lost = lost_derivatives(server.data(), &catalog)?;
+        let rows = stage.rows();
+        let derivatives = rows.derivatives()?;
+        let lost = lost_derivatives(server.data(), &derivatives);
         self.outcome.lost_derivatives.extend(lost.into_iter().map(|lost| format!("after strike {strike}: {lost}")));
-        self.outcome.derivatives += u64::try_from(catalog.number("SELECT count(*) FROM derivatives")?)?;
+        self.outcome.derivatives += derivatives.len() as u64;
         let without_row = published.keys().filter(|name| !listed.contains(*name));
         let without_file = listed.iter().filter(|name| !published.contains_key(*name));
-        self.outcome.strays.extend(without_row.map(|name| format!("after strike {strike}: {name}: file without row")));
+        if rows.is_shared() {
+            // Not for the next start to judge: other nodes might be at it.
+            self.outcome.kept_strays = without_row.count();
+        } else {
+            let complaint = |name| format!("after strike {strike}: {name}: file without row");
+            self.outcome.strays.extend(without_row.map(complaint));
+        }
         self.outcome.strays.extend(without_file.map(|name| format!("after strike {strike}: {name}: row without file")));
         Ok(())
     }
@@ -298,7 +314,7 @@ pub fn play(rig: &Rig, plan: &Plan, stage: &mut dyn Stage) -> Result<Outcome> {
                 break;
             }
         };
-        round.look_for_strays(&server)?;
+        round.look_for_strays(stage, &server)?;
         round.look(&server, &new, death)?;
         if told.elapsed() > Duration::from_secs(10) {
             told = Instant::now();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Derivative};
 use super::{Checks, store};
 use crate::api::sha256;
 
@@ -74,10 +74,11 @@ pub fn judge_rows(number: &dyn Fn(&str) -> Result<i64>, captures: u64, checks: &
 /// Each derivative's file by its row, and no file besides.
 fn judge_files(data: &Path, catalog: &Catalog, checks: &mut Checks) -> Result<()> {
     let mut files: BTreeMap<String, PathBuf> = store::derivatives(data)?;
-    for complaint in lost_derivatives(data, catalog)? {
+    let derivatives = catalog.derivatives()?;
+    for complaint in lost_derivatives(data, &derivatives) {
         checks.check(false, || complaint);
     }
-    for derivative in catalog.derivatives()? {
+    for derivative in derivatives {
         files.remove(&derivative.blob_key);
         checks.passed += 1;
     }
@@ -87,13 +88,13 @@ fn judge_files(data: &Path, catalog: &Catalog, checks: &mut Checks) -> Result<()
     Ok(())
 }
 
-/// Derivatives with a row and without their bytes. The rows are read first, so that it may be asked beside a server
+/// Derivatives with a row and without their bytes. The rows were read first, so that it may be asked beside a server
 /// that makes more of them.
-pub fn lost_derivatives(data: &Path, catalog: &Catalog) -> Result<Vec<String>> {
+pub fn lost_derivatives(data: &Path, derivatives: &[Derivative]) -> Vec<String> {
     let mut lost = Vec::new();
-    for derivative in catalog.derivatives()? {
+    for derivative in derivatives {
         let key = format!("{} at {}", derivative.blob_key, derivative.offset_bytes);
-        match store::read_derivative(data, &derivative) {
+        match store::read_derivative(data, derivative) {
             Ok(bytes) if bytes.len() as u64 != derivative.size_bytes => {
                 lost.push(format!("{key}: {} bytes, its row says {}", bytes.len(), derivative.size_bytes));
             }
@@ -102,5 +103,5 @@ pub fn lost_derivatives(data: &Path, catalog: &Catalog) -> Result<Vec<String>> {
             Err(error) => lost.push(format!("{key}: a row without its file: {error}")),
         }
     }
-    Ok(lost)
+    lost
 }

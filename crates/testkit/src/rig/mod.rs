@@ -23,6 +23,7 @@ pub mod picture;
 pub mod postgres;
 pub mod queue;
 pub mod redis;
+pub mod rows;
 pub mod stats;
 pub mod store;
 pub mod trace;

@@ -41,6 +41,8 @@ pub struct Postgres {
     engine: Engine,
     address: SocketAddr,
     settings: Vec<String>,
+    /// Where its files are: below `home`, or wherever the rig wanted them.
+    cluster: PathBuf,
     home: Folder,
 }
 
@@ -53,26 +55,30 @@ impl Postgres {
     /// On this address, with further settings as in `fsync=off`.
     pub fn start_on(address: IpAddr, settings: &[&str]) -> Result<Self> {
         let home = Folder::new()?;
-        if let Some((user, group)) = owner()? {
-            chown(home.path(), Some(user), Some(group)).context("giving PostgreSQL its folder")?;
-        }
-        let address = SocketAddr::new(address, free_port(address)?);
         let cluster = home.path().join("cluster");
-        let output = command("initdb")?
-            .current_dir(home.path())
-            .args(["--username", OWNER, "--auth", "trust", "--encoding", "UTF8", "--no-locale", "--pgdata"])
-            .arg(&cluster)
-            .stdin(Stdio::null())
-            .output()
-            .context("running initdb")?;
-        ensure!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr).trim());
-        // Who may come: everybody who reaches this address, which is loopback or a network of the rig's own.
-        let rules = format!("local all all trust\nhost all all {}/16 trust\n", address.ip());
-        fs::write(cluster.join("pg_hba.conf"), rules).context("writing pg_hba.conf")?;
+        Self::start_in(home, cluster, address, settings)
+    }
+
+    /// With its files in this folder, which is not there yet, on a disk that can fail.
+    pub fn start_at(cluster: &Path, settings: &[&str]) -> Result<Self> {
+        Self::start_in(Folder::new()?, cluster.to_owned(), LOOPBACK, settings)
+    }
+
+    fn start_in(home: Folder, cluster: PathBuf, address: IpAddr, settings: &[&str]) -> Result<Self> {
+        give(home.path())?;
+        let address = SocketAddr::new(address, free_port(address)?);
         let settings = settings.iter().map(|&setting| setting.to_owned()).collect::<Vec<_>>();
-        let mut postgres = Self { engine: spawn(address, &home, &settings)?, address, settings, home };
+        init(&home, &cluster, address.ip())?;
+        let mut postgres =
+            Self { engine: spawn(address, &home, &cluster, &settings)?, address, settings, cluster, home };
         postgres.wait()?;
         Ok(postgres)
+    }
+
+    /// Begins with an empty cluster, after its folder was taken away.
+    pub fn start_anew(&mut self) -> Result<()> {
+        init(&self.home, &self.cluster, self.address.ip())?;
+        self.start_again()
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -110,9 +116,7 @@ impl Postgres {
 
     /// The one number that this query gives; 0 for NULL.
     pub fn number(&self, database: &str, sql: &str) -> Result<i64> {
-        let rows = self.rows(database, sql)?;
-        let field = rows.first().and_then(|row| row.first()).with_context(|| format!("no row: {sql}"))?;
-        if field.is_empty() { Ok(0) } else { field.parse().with_context(|| format!("{sql}: {field}")) }
+        number(&self.url(database), sql)
     }
 
     /// Runs a statement; how many rows it changed, as far as it says.
@@ -136,7 +140,7 @@ impl Postgres {
 
     /// Starts it again on the same folder and port, and returns once it takes connections.
     pub fn start_again(&mut self) -> Result<()> {
-        self.engine = spawn(self.address, &self.home, &self.settings)?;
+        self.engine = spawn(self.address, &self.home, &self.cluster, &self.settings)?;
         self.wait()
     }
 
@@ -150,6 +154,13 @@ impl Postgres {
 pub fn rows(url: &str, sql: &str) -> Result<Vec<Vec<String>>> {
     let text = psql(url, sql)?;
     Ok(text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect())
+}
+
+/// The one number that this query gives on whatever PostgreSQL this URL names; 0 for NULL.
+pub fn number(url: &str, sql: &str) -> Result<i64> {
+    let rows = rows(url, sql)?;
+    let field = rows.first().and_then(|row| row.first()).with_context(|| format!("no row: {sql}"))?;
+    if field.is_empty() { Ok(0) } else { field.parse().with_context(|| format!("{sql}: {field}")) }
 }
 
 /// Runs a statement on whatever PostgreSQL this URL names; how many rows it changed, as far as it says.
@@ -171,9 +182,33 @@ fn psql(url: &str, sql: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn spawn(address: SocketAddr, home: &Folder, settings: &[String]) -> Result<Engine> {
+/// Gives a folder to whoever PostgreSQL runs as.
+fn give(folder: &Path) -> Result<()> {
+    if let Some((user, group)) = owner()? {
+        chown(folder, Some(user), Some(group)).context("giving PostgreSQL its folder")?;
+    }
+    Ok(())
+}
+
+fn init(home: &Folder, cluster: &Path, address: IpAddr) -> Result<()> {
+    fs::create_dir(cluster).context("making PostgreSQL's folder")?;
+    give(cluster)?;
+    let output = command("initdb")?
+        .current_dir(home.path())
+        .args(["--username", OWNER, "--auth", "trust", "--encoding", "UTF8", "--no-locale", "--pgdata"])
+        .arg(cluster)
+        .stdin(Stdio::null())
+        .output()
+        .context("running initdb")?;
+    ensure!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr).trim());
+    // Who may come: everybody who reaches this address, which is loopback or a network of the rig's own.
+    let rules = format!("local all all trust\nhost all all {address}/16 trust\n");
+    fs::write(cluster.join("pg_hba.conf"), rules).context("writing pg_hba.conf")
+}
+
+fn spawn(address: SocketAddr, home: &Folder, cluster: &Path, settings: &[String]) -> Result<Engine> {
     let mut command = command("postgres")?;
-    command.current_dir(home.path()).arg("-D").arg(home.path().join("cluster")).arg("-k").arg(home.path());
+    command.current_dir(home.path()).arg("-D").arg(cluster).arg("-k").arg(home.path());
     command.args(["-h", &address.ip().to_string(), "-p", &address.port().to_string()]);
     for setting in settings {
         command.args(["-c", setting]);

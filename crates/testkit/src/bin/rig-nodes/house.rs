@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use testkit::demo::Person;
 use testkit::rig::Rig;
-use testkit::rig::catalog::{Catalog, Stored, tamper};
 use testkit::rig::cleanup::Folder;
 use testkit::rig::garage::Garage;
 use testkit::rig::netns::Network;
 use testkit::rig::nginx::Nginx;
-use testkit::rig::postgres::{self, Postgres};
+use testkit::rig::postgres::Postgres;
 use testkit::rig::redis::Redis;
+use testkit::rig::rows::Rows;
 use testkit::{Api, Server};
 
 use super::balancer::Balancer;
@@ -58,55 +58,6 @@ impl Shape {
         let is_shared = shape.has_postgres && shape.has_s3;
         ensure!(shape.nodes == 1 || is_shared, "several nodes share their rows and photos: PostgreSQL and S3");
         Ok(shape)
-    }
-}
-
-/// Where the rows are.
-#[derive(Debug)]
-pub enum Rows {
-    Folder(PathBuf),
-    Postgres(String),
-}
-
-impl Rows {
-    /// The one number that this query gives; 0 for NULL.
-    pub fn number(&self, sql: &str) -> Result<i64> {
-        match self {
-            Self::Folder(data) => Catalog::open(data)?.number(sql),
-            Self::Postgres(url) => {
-                let rows = postgres::rows(url, sql)?;
-                let field = rows.first().and_then(|row| row.first()).with_context(|| format!("no row: {sql}"))?;
-                if field.is_empty() { Ok(0) } else { field.parse().with_context(|| format!("{sql}: {field}")) }
-            }
-        }
-    }
-
-    pub fn captures(&self) -> Result<Vec<Stored>> {
-        match self {
-            Self::Folder(data) => Catalog::open(data)?.captures(),
-            Self::Postgres(url) => {
-                let rows = postgres::rows(url, "SELECT filename, blob_key, encode(sha256, 'hex') FROM captures")?;
-                rows.into_iter()
-                    .map(|row| match <[String; 3]>::try_from(row) {
-                        Ok([filename, blob_key, sha256]) => Ok(Stored { filename, blob_key, sha256 }),
-                        Err(row) => bail!("a capture of {} fields", row.len()),
-                    })
-                    .collect()
-            }
-        }
-    }
-
-    /// Changes rows behind everybody's back, for controls.
-    pub fn tamper(&self, sql: &str) -> Result<()> {
-        match self {
-            Self::Folder(data) => {
-                ensure!(tamper(data, sql)? > 0, "nothing was changed by: {sql}");
-            }
-            Self::Postgres(url) => {
-                ensure!(postgres::execute(url, sql)? > 0, "nothing was changed by: {sql}");
-            }
-        }
-        Ok(())
     }
 }
 

@@ -9,10 +9,11 @@ use testkit::api::sha256;
 use testkit::rig::catalog::Stored;
 use testkit::rig::judge::judge_rows;
 use testkit::rig::load::{Ack, verify};
+use testkit::rig::rows::Rows;
 use testkit::rig::{Checks, store};
 use testkit::server::fsck;
 
-use super::house::{House, Rows};
+use super::house::House;
 
 /// How long tasks may take to come to their end after the last upload.
 const TASKS_LIMIT: Duration = Duration::from_secs(180);
