@@ -2,15 +2,15 @@
 //
 //   BASE_URL=… ADMIN_COOKIE=… USER_ID=… USERNAME=… PASSWORD=… node client.mjs [CASE…]
 //
-// OFFLINE_S is how long the network is cut (6; the issue's figure is 30).
+// OFFLINE_S is how long the network is cut (30).
 
 import { rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeFilm, readNumber } from './film.mjs';
-import { BASE_URL, asking, browser, newSession, pause, run, same, signIn, storedOf, sure, until } from './house.mjs';
+import { BASE_URL, accountOf, asking, browser, newSession, pause, run, same, signIn, storedOf, sure, until } from './house.mjs';
 
-const { ADMIN_COOKIE, USER_ID, USERNAME, PASSWORD, OFFLINE_S = '6' } = process.env;
+const { ADMIN_COOKIE, USER_ID, USERNAME, PASSWORD, OFFLINE_S = '30' } = process.env;
 const offline_s = Number(OFFLINE_S);
 const admin = asking(ADMIN_COOKIE);
 const FILM_FPS = 2;
@@ -73,6 +73,9 @@ async function at(settings, pages = RECORDER_PAGE) {
 
 const start = (page) => page.evaluate(() => recorder.start());
 const stop = (page) => page.evaluate(() => recorder.stop());
+/** Between two turns of the clock: what is done then happens to a frame wholly or not at all. */
+const betweenTurns = (page) =>
+  page.evaluate(() => new Promise((resolve) => recorder.addEventListener('frame', () => setTimeout(resolve, 400), { once: true })));
 const drained = (page) => page.evaluate(() => recorder.drained(60_000));
 
 /** The numbers of the photos as they are stored, in the order in which they were taken. */
@@ -118,6 +121,7 @@ const cases = {
       const said = await page.locator('filmgate-status').evaluate((status) => status.shadowRoot.textContent);
       sure(/Offline/.test(said) && /waiting/.test(said), `the status says: ${said}`);
       // Reloaded in the moment in which the queue begins to move again.
+      await betweenTurns(page);
       await house.context.setOffline(false);
       await page.reload();
       await page.waitForFunction(() => window.recorder);
@@ -128,6 +132,7 @@ const cases = {
       await pause(2500);
       const waiting = await page.evaluate(() => recorder.state.waiting);
       sure(waiting >= 1, 'nothing waited when the tab died');
+      await betweenTurns(page);
       const diedAt = Date.now();
       const crash = await house.context.newCDPSession(page);
       await Promise.race([crash.send('Page.crash').catch(() => {}), page.waitForEvent('crash')]);
@@ -142,7 +147,9 @@ const cases = {
       sure(await drained(page), 'the queue did not empty');
 
       const captures = await storedOf(admin, house.session.id);
-      same(captures.map(({ captured_at }) => captured_at), [...house.taken].sort(), 'stored against taken');
+      const stored = captures.map(({ captured_at }) => captured_at);
+      same(house.taken.filter((one) => !stored.includes(one)), [], 'taken and not stored');
+      same(stored, [...house.taken].sort(), 'stored against taken');
       const numbers = await numbersOf(house.context, captures);
       inOrder(numbers, captures);
       // The gap of the dead tab went with the next frame.
@@ -150,7 +157,10 @@ const cases = {
       const dead = gaps.filter(({ reason }) => reason === 'not_running').at(-1);
       sure(dead, `no gap for the dead tab: ${JSON.stringify(gaps)}`);
       sure(Math.abs(Date.parse(dead.from) - diedAt) < 1700 && Math.abs(Date.parse(dead.to) - backAt) < 1700, `the gap ${JSON.stringify(dead)}, dead from ${new Date(diedAt).toISOString()} to ${new Date(backAt).toISOString()}`);
-      sure(dead.missed === Math.round((Date.parse(dead.to) - Date.parse(dead.from)) / 1000) + 1, JSON.stringify(dead));
+      // And no second is without a photo or a gap, nor has both: the page was away in these and in no others.
+      const reasons = new Set(accountOf(captures).map(({ reason }) => reason));
+      reasons.delete(null);
+      same([...reasons], ['not_running'], 'reasons');
       return `${captures.length} frames taken and stored, ${inTheCut} of them in a cut of ${offline_s} s; pictures ${numbers.join(' ')}; the dead tab is a gap of ${dead.missed} frames`;
     } finally {
       await house.close();
@@ -302,38 +312,64 @@ const cases = {
     }
   },
 
-  async 'a hidden page, a lost camera: each is a gap with its reason'() {
+  async 'frames withheld in four ways are named, exactly those, and why'() {
     const house = await at(EVERY_SECOND);
     try {
       const page = await house.open();
-      await start(page);
-      await pause(2300);
-      const hide = (hidden) =>
-        page.evaluate((state) => {
-          Object.defineProperty(document, 'visibilityState', { value: state, configurable: true });
-          document.dispatchEvent(new Event('visibilitychange'));
-        }, hidden ? 'hidden' : 'visible');
-      await hide(true);
-      await pause(3000);
-      await hide(false);
-      await pause(2000);
-      await page.evaluate(() => {
-        const [track] = recorder.stream.getVideoTracks();
-        track.stop();
-        track.dispatchEvent(new Event('ended'));
+      let how = null;
+      await house.context.route('**/assessment/camera/upload', async (route) => {
+        if (how === 'refused') return route.fulfill({ status: 422, json: { status: 'SNAFU', error: 'no photo', code: 'image_malformed' } });
+        const response = await route.fetch();
+        return route.fulfill({ response, headers: { ...response.headers(), ...(how === 'thinned' ? { 'filmgate-interval-ms': '3000' } : {}) } });
       });
-      await pause(2000);
-      same(await page.evaluate(() => recorder.state.phase), 'interrupted', 'phase');
+      const when = {};
+      const withhold = async (reason, ms, begin, end = async () => {}) => {
+        await betweenTurns(page);
+        how = reason;
+        const from = Date.now();
+        await begin?.();
+        await pause(ms);
+        await end();
+        how = null;
+        when[reason] = [from, Date.now()];
+        await pause(2000);
+      };
+      const hide = (state) =>
+        page.evaluate((value) => {
+          Object.defineProperty(document, 'visibilityState', { value, configurable: true });
+          document.dispatchEvent(new Event('visibilitychange'));
+        }, state);
       await start(page);
-      await pause(1500);
+      await withhold('hidden', 3000, () => hide('hidden'), () => hide('visible'));
+      await withhold('refused', 2000);
+      await withhold('camera_ended', 2500, () =>
+        page.evaluate(() => {
+          const [track] = recorder.stream.getVideoTracks();
+          track.stop();
+          track.dispatchEvent(new Event('ended'));
+        }), async () => {
+          same(await page.evaluate(() => recorder.state.phase), 'interrupted', 'phase');
+          await start(page);
+        });
+      await withhold('thinned', 6000);
+      await pause(2500);
       await stop(page);
       sure(await drained(page), 'the queue did not empty');
       const captures = await storedOf(admin, house.session.id);
-      const gaps = captures.flatMap(({ metadata }) => metadata.gaps ?? []);
-      const missed = (why) => gaps.filter(({ reason }) => reason === why).reduce((sum, gap) => sum + gap.missed, 0);
-      sure(missed('hidden') >= 2 && missed('hidden') <= 4, JSON.stringify(gaps));
-      sure(missed('camera_ended') >= 1 && missed('camera_ended') <= 3, JSON.stringify(gaps));
-      return `${missed('hidden')} frames of a hidden page, ${missed('camera_ended')} of a lost camera`;
+      const account = accountOf(captures);
+      const told = {};
+      for (const { at, reason } of account.filter(({ reason }) => reason)) {
+        told[reason] = (told[reason] ?? 0) + 1;
+        sure(when[reason], `nobody withheld a frame as ${reason}`);
+        const [from, to] = when[reason];
+        // The wish for fewer frames is known with the first answer that carries it, and gone with the first that does not.
+        const late = reason === 'thinned' ? 3500 : 700;
+        sure(at > from - 300 && at < to + late, `${reason} at ${new Date(at).toISOString()}, withheld ${when[reason].map((ms) => new Date(ms).toISOString())}`);
+      }
+      same(Object.keys(told), ['hidden', 'refused', 'camera_ended', 'thinned'], 'reasons');
+      same([told.hidden, told.refused, told.camera_ended >= 2 && told.camera_ended <= 3, told.thinned >= 3], [3, 2, true, true], JSON.stringify(told));
+      same(account.length - captures.length, told.hidden + told.refused + told.camera_ended + told.thinned, 'seconds without a photo');
+      return `${captures.length} photos in ${account.length} seconds, and ${JSON.stringify(told)}`;
     } finally {
       await house.close();
     }
@@ -345,19 +381,24 @@ const cases = {
       const page = await house.open();
       await start(page);
       await pause(2000);
-      await page.evaluate(() => (seen.tasks.length = 0));
-      const from = await page.evaluate(() => seen.frame.length);
-      await pause(12_000);
-      const { tasks, frames } = await page.evaluate((from) => ({ tasks: seen.tasks, frames: seen.frame.slice(from) }), from);
+      // A machine that is busy with other things makes any task long, now and then; a client that holds up the page does so in
+      // every round.
+      let told = '';
+      for (let round = 1; round <= 3; round++) {
+        await page.evaluate(() => (seen.tasks.length = 0));
+        const from = await page.evaluate(() => seen.frame.length);
+        await pause(12_000);
+        const { tasks, frames } = await page.evaluate((from) => ({ tasks: seen.tasks, frames: seen.frame.slice(from) }), from);
+        same([...new Set(frames.map((frame) => frame.where))], ['worker'], 'where frames are encoded');
+        same([...new Set(frames.map(({ width, height }) => `${width}x${height}`))], ['1280x720'], 'size');
+        const longest = Math.max(0, ...tasks.map(({ ms }) => ms));
+        const encode = frames.map((frame) => frame.encode_ms).sort((a, b) => a - b);
+        const grab = Math.max(...frames.map((frame) => frame.grab_ms));
+        told = `${frames.length} frames of 1280x720, ${tasks.length} tasks over 50 ms (longest ${Math.round(longest)} ms); grabbed in at most ${grab} ms, encoded beside the page in ${encode[encode.length >> 1]} ms (median); round ${round}`;
+        if (tasks.length === 0) break;
+        sure(round < 3, told);
+      }
       await stop(page);
-      const where = new Set(frames.map((frame) => frame.where));
-      same([...where], ['worker'], 'where frames are encoded');
-      const grab = frames.map((frame) => frame.grab_ms);
-      const longest = Math.max(0, ...tasks.map(({ ms }) => ms));
-      const encode = frames.map((frame) => frame.encode_ms).sort((a, b) => a - b);
-      const told = `${frames.length} frames of 1280x720, ${tasks.length} tasks over 50 ms (longest ${Math.round(longest)} ms); grabbed in at most ${Math.max(...grab)} ms, encoded beside the page in ${encode[encode.length >> 1]} ms (median)`;
-      // A machine that is busy with other things makes any task long: a few are told, and only many are the client's.
-      sure(tasks.length <= frames.length / 3, told);
       return told;
     } finally {
       await house.close();
@@ -425,4 +466,4 @@ for (const [name, value] of Object.entries({ BASE_URL, ADMIN_COOKIE, USER_ID, US
 }
 await makeFilm(film, FILM_FRAMES, FILM_FPS);
 process.on('exit', () => rmSync(film, { force: true }));
-await run(cases);
+await run(cases, { alone: ['capture and upload leave the main thread free'] });

@@ -108,19 +108,50 @@ export async function picture(page, name) {
   await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: true });
 }
 
-/** Runs the cases in turn, says each, and ends the process. */
-export async function run(cases, only = process.argv.slice(2)) {
+/**
+ * Every second of a recording, as the stored frames and the gaps that they carried account for it: in order, each with the
+ * reason why there is no photo, or null. Throws where a second is missing or is there twice.
+ */
+export function accountOf(captures, interval_ms = 1000) {
+  const turns = [];
+  for (const { captured_at, metadata } of captures) {
+    if (metadata.trigger === 'INTERVAL') turns.push({ at: Date.parse(metadata.timing.due_at ?? captured_at), reason: null });
+    for (const { reason, from, to, missed, trigger } of metadata.gaps ?? []) {
+      if (trigger) continue;
+      const [first, last] = [Date.parse(from), Date.parse(to)];
+      for (let i = 0; i < missed; i++) turns.push({ at: missed === 1 ? first : first + ((last - first) * i) / (missed - 1), reason });
+    }
+  }
+  turns.sort((a, b) => a.at - b.at);
+  const said = () => turns.map(({ at, reason }) => `${new Date(at).toISOString().slice(17, 23)} ${reason ?? 'photo'}`).join(', ');
+  for (let i = 1; i < turns.length; i++) {
+    const apart = turns[i].at - turns[i - 1].at;
+    // A page that was opened anew counts from when it was opened.
+    sure(apart > interval_ms * 0.02 && apart < interval_ms * 2, `${apart} ms between two turns of the clock: ${said()}`);
+  }
+  return turns;
+}
+
+/** Runs the cases, a few at once, those of `alone` first and by themselves; says each, and ends the process. */
+export async function run(cases, { alone = [], together = 3, only = process.argv.slice(2) } = {}) {
   let failed = 0;
-  for (const [name, test] of Object.entries(cases)) {
-    if (only.length > 0 && !only.some((one) => name.includes(one))) continue;
+  const chosen = Object.keys(cases).filter((name) => only.length === 0 || only.some((one) => name.includes(one)));
+  const one = async (name) => {
     const began = Date.now();
     try {
-      const said = await test();
+      const said = await cases[name]();
       console.log(`ok      ${name} (${((Date.now() - began) / 1000).toFixed(1)} s)${said ? `: ${said}` : ''}`);
     } catch (error) {
       failed += 1;
       console.error(`FAILED  ${name}: ${error.stack ?? error}`);
     }
-  }
+  };
+  for (const name of chosen.filter((name) => alone.includes(name))) await one(name);
+  const rest = chosen.filter((name) => !alone.includes(name));
+  await Promise.all(
+    Array.from({ length: together }, async () => {
+      for (let name; (name = rest.shift()); ) await one(name);
+    }),
+  );
   process.exit(failed === 0 ? 0 : 1);
 }

@@ -269,4 +269,4 @@ for (const [name, value] of Object.entries({ BASE_URL, ADMIN_COOKIE, ADMIN_USERN
 }
 await makeFilm(film, FRAMES, 2);
 process.on('exit', () => rmSync(film, { force: true }));
-await run(cases);
+await run(cases, { together: 2 });

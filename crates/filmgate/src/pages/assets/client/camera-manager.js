@@ -1304,7 +1304,8 @@ var filmgateScriptUrl = document.currentScript ? new URL("filmgate.js", document
       const missed = Math.floor((wall(performance.now()) - before.due) / before.interval_ms);
       if (missed < 1) return;
       const from = before.due + before.interval_ms;
-      this.#missed({ reason: before.ended ?? "not_running", from, to: before.due + missed * before.interval_ms, missed, question: before.question });
+      const reason = before.ended ?? (before.run === this.#run ? "camera_ended" : "not_running");
+      this.#missed({ reason, from, to: before.due + missed * before.interval_ms, missed, question: before.question });
       this.#gaps.close();
     }
     #onEnded() {
