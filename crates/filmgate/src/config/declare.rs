@@ -50,6 +50,12 @@ impl Key {
     }
 }
 
+/// The number that a setting is, by its dotted key; none where there is no such setting, or where it is no number.
+pub fn number_of(dotted: &str, config: &Config) -> Option<u64> {
+    let key = KEYS.iter().find(|key| key.dotted == dotted)?;
+    (key.number)(config)
+}
+
 /// Makes the structs, their defaults, [`KEYS`] and `SECTIONS` of the declaration in `settings.rs`.
 ///
 /// A section is written `["path.in.the.file"] field_of_the_config: Struct`: one below another is a field beside it.

@@ -66,7 +66,7 @@ impl Shape {
 }
 
 /// `20000` as `20_000`, which TOML and the environment read as well.
-pub(super) fn group_digits(digits: &str) -> String {
+pub(crate) fn group_digits(digits: &str) -> String {
     if digits.len() < 5 {
         return digits.to_owned();
     }
