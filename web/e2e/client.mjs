@@ -242,6 +242,32 @@ const cases = {
     }
   },
 
+  async 'where frames of the timer are refused, those of events go on'() {
+    const house = await at({ ...EVENTS, is_active: false });
+    try {
+      const page = await house.open();
+      let refused = 0;
+      await house.context.route('**/assessment/camera/upload', (route) => {
+        if (route.request().headers()['filmgate-trigger'] !== 'INTERVAL' || refused++ > 0) return route.continue();
+        return route.fulfill({ status: 503, headers: { 'retry-after': '4' }, json: { status: 'SNAFU', error: 'less often', code: 'interval_frames_refused' } });
+      });
+      await start(page);
+      await page.evaluate(() => recorder.capture('INTERVAL'));
+      await until('refused', () => refused === 1);
+      const refusedAt = Date.now();
+      await page.evaluate(() => recorder.capture('BUTTON_CLICK'));
+      await until('the event stored', () => page.evaluate(() => seen.stored.length === 1));
+      same(await page.evaluate(() => [seen.stored[0].trigger, recorder.state.waiting]), ['BUTTON_CLICK', 1], 'what was stored first');
+      sure(await drained(page), 'the queue did not empty');
+      const waited = Date.now() - refusedAt;
+      sure(waited >= 3800, `the frame of the timer came again after ${waited} ms`);
+      same((await storedOf(admin, house.session.id)).map(({ capture_trigger }) => capture_trigger), ['INTERVAL', 'BUTTON_CLICK'], 'stored');
+      return `the timer waited ${waited} ms, the event did not`;
+    } finally {
+      await house.close();
+    }
+  },
+
   async 'what is refused is told, signed out waits, withdrawn is deleted'() {
     const house = await at(EVENTS);
     try {

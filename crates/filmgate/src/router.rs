@@ -69,6 +69,7 @@ pub fn router(app: App) -> Router {
         routes = routes.route("/api/v1/docs", get(pages::api_docs));
     }
     routes
+        .route_layer(from_fn_with_state(app.clone(), r::hints::hints))
         .fallback(async || Error::not_found())
         .method_not_allowed_fallback(async || Error::method_not_allowed())
         .layer(Extension(r::task_events::Streams::default()))

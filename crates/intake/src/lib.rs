@@ -17,6 +17,7 @@ mod fsck;
 mod gate;
 mod keys;
 mod metadata;
+mod pressure;
 mod process;
 mod publish;
 mod receive;
@@ -24,6 +25,7 @@ mod refusal;
 mod sweep;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use blobs::Blobs;
 use decoder::Decoder;
@@ -34,6 +36,7 @@ use tokio::sync::Semaphore;
 pub use delete::FileRefusal;
 pub use fsck::{FsckOptions, FsckReport};
 pub use gate::Trigger;
+pub use pressure::{HintOptions, Wish};
 pub use process::ProcessOutcome;
 pub use receive::{BodyError, FormKind, Receipt, Skipped, StoredCapture, Upload, Uploader, contract_time};
 pub use refusal::{ERROR_CODES, Refusal};
@@ -88,7 +91,7 @@ pub enum Original {
 }
 
 /// What a deployment chose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// What is checked before the answer.
     pub verify: Verify,
@@ -96,11 +99,18 @@ pub struct Options {
     pub original: Original,
     /// Most differing bits of a near-duplicate's perceptual hash.
     pub near_duplicate_bits_max: u32,
+    /// What is asked of cameras under pressure.
+    pub hints: HintOptions,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { verify: Verify::Structure, original: Original::Keep, near_duplicate_bits_max: 6 }
+        Self {
+            verify: Verify::Structure,
+            original: Original::Keep,
+            near_duplicate_bits_max: 6,
+            hints: HintOptions::default(),
+        }
     }
 }
 
@@ -134,6 +144,7 @@ pub struct Intake {
     limits: Arc<Limits>,
     clock: Clock,
     admission: admission::Admission,
+    pressure: pressure::Pressure,
     keys_in_progress: keys::KeysInProgress,
     metrics: receive::Metrics,
 }
@@ -143,6 +154,7 @@ impl Intake {
     pub fn new(rooms: Rooms, limits: Limits, options: Options) -> Self {
         let Rooms { records, blobs, derivatives, decoder, clock } = rooms;
         let limits = Arc::new(limits);
+        let pressure = pressure::Pressure::new(options.hints.clone(), Instant::now());
         Self {
             records,
             blobs,
@@ -150,7 +162,8 @@ impl Intake {
             decoder,
             options,
             verifying: Arc::new(Semaphore::new(VERIFYING_MAX)),
-            admission: admission::Admission::new(limits.clone()),
+            admission: admission::Admission::new(limits.clone(), pressure.clone()),
+            pressure,
             limits,
             clock,
             keys_in_progress: keys::KeysInProgress::default(),
@@ -162,11 +175,17 @@ impl Intake {
     pub fn register_metrics(&self, registry: &mut prometheus_client::registry::Registry) {
         self.metrics.register(registry);
         self.admission.register_metrics(registry);
+        self.pressure.register_metrics(registry);
     }
 
     /// The store of what processing makes.
     pub fn derivatives(&self) -> &Blobs {
         &self.derivatives
+    }
+
+    /// What is asked of cameras just now.
+    pub fn wish(&self) -> Wish {
+        self.pressure.wish(Instant::now())
     }
 
     /// Uploads under way, and the most there may be.

@@ -11,6 +11,8 @@ export type Verdict =
   | { kind: 'skipped'; words: string }
   /** Send it again, the same under the same key. `counts`: it may be the frame's own fault. */
   | { kind: 'again'; trouble: 'offline' | 'busy'; words: string; wait_ms: number | null; counts: boolean }
+  /** Frames of the timer wait; those of events need not. */
+  | { kind: 'timer-waits'; words: string; wait_ms: number | null }
   /** Send it again under another key: the server has other bytes than ours under this one. */
   | { kind: 'new-key'; words: string }
   /** Nobody is signed in. */
@@ -63,6 +65,7 @@ export function judge(answer: Answer | null, sha256: string | null, now: number)
     return { kind: 'again', trouble: 'busy', words, wait_ms: wait_ms ?? 1000, counts: false };
   }
   if (status === 422 && code === 'idempotency_key_reused') return { kind: 'new-key', words };
+  if (code === 'interval_frames_refused') return { kind: 'timer-waits', words, wait_ms };
   if (code === 'body_incomplete') return { kind: 'again', trouble: 'offline', words, wait_ms, counts: true };
   if (status >= 500 || AGAIN.has(status)) {
     const counts = status === 500 || status === 404 || status === 405 || status === 408;

@@ -63,6 +63,8 @@ export class Sender {
   #closed = false;
   #busy = new Map<number, AbortController>();
   #strikes = 0;
+  /** Until then frames of the timer wait, because the server takes those of events alone. */
+  #timerUntil = 0;
   #pumping = false;
   #again = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -216,7 +218,14 @@ export class Sender {
         const room = (this.trouble ? 1 : IN_AIR) - this.#busy.size;
         if (room <= 0) return;
         const taken = new Set(this.#busy.keys());
-        for (const frame of await this.#store.next(this.#owner, room, taken)) void this.#send(frame);
+        const timerWait = this.#timerUntil - Date.now();
+        for (const frame of await this.#store.next(this.#owner, room, taken)) {
+          if (timerWait <= 0 || frame.trigger !== 'INTERVAL') void this.#send(frame);
+        }
+        if (timerWait > 0) {
+          clearTimeout(this.#timer);
+          this.#timer = setTimeout(() => void this.#pump(), timerWait + 5);
+        }
       } while (this.#again);
     } catch {
       // The browser's store failed us; what is in it stays, and the next frame or page asks again.
@@ -289,6 +298,10 @@ export class Sender {
         const until = Math.max(this.trouble?.until ?? 0, Date.now() + wait);
         return this.#setTrouble({ kind: verdict.trouble, words: verdict.words, until });
       }
+      case 'timer-waits':
+        this.#recovered();
+        this.#timerUntil = Date.now() + (verdict.wait_ms ?? backoffMs(1, Math.random()));
+        return;
       case 'aside':
         this.#recovered();
         return this.#aside(frame, verdict.code, verdict.words);

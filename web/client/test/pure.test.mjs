@@ -45,6 +45,7 @@ test('each answer has its verdict', () => {
     [answer(500, snafu()), 'again busy'],
     [answer(502), 'again busy'],
     [answer(503, snafu('overloaded')), 'again busy'],
+    [answer(503, snafu('interval_frames_refused')), 'timer-waits'],
     [answer(507, snafu('disk_full')), 'again busy'],
   ];
   for (const [given, expected] of cases) {

@@ -436,6 +436,7 @@ var filmgateScriptUrl = document.currentScript ? new URL("filmgate.js", document
       return { kind: "again", trouble: "busy", words, wait_ms: wait_ms ?? 1e3, counts: false };
     }
     if (status === 422 && code === "idempotency_key_reused") return { kind: "new-key", words };
+    if (code === "interval_frames_refused") return { kind: "timer-waits", words, wait_ms };
     if (code === "body_incomplete") return { kind: "again", trouble: "offline", words, wait_ms, counts: true };
     if (status >= 500 || AGAIN.has(status)) {
       const counts = status === 500 || status === 404 || status === 405 || status === 408;
@@ -476,6 +477,8 @@ var filmgateScriptUrl = document.currentScript ? new URL("filmgate.js", document
     #closed = false;
     #busy = /* @__PURE__ */ new Map();
     #strikes = 0;
+    /** Until then frames of the timer wait, because the server takes those of events alone. */
+    #timerUntil = 0;
     #pumping = false;
     #again = false;
     #timer;
@@ -611,7 +614,14 @@ var filmgateScriptUrl = document.currentScript ? new URL("filmgate.js", document
           const room = (this.trouble ? 1 : IN_AIR) - this.#busy.size;
           if (room <= 0) return;
           const taken = new Set(this.#busy.keys());
-          for (const frame of await this.#store.next(this.#owner, room, taken)) void this.#send(frame);
+          const timerWait = this.#timerUntil - Date.now();
+          for (const frame of await this.#store.next(this.#owner, room, taken)) {
+            if (timerWait <= 0 || frame.trigger !== "INTERVAL") void this.#send(frame);
+          }
+          if (timerWait > 0) {
+            clearTimeout(this.#timer);
+            this.#timer = setTimeout(() => void this.#pump(), timerWait + 5);
+          }
         } while (this.#again);
       } catch {
       } finally {
@@ -678,6 +688,10 @@ var filmgateScriptUrl = document.currentScript ? new URL("filmgate.js", document
           const until = Math.max(this.trouble?.until ?? 0, Date.now() + wait);
           return this.#setTrouble({ kind: verdict.trouble, words: verdict.words, until });
         }
+        case "timer-waits":
+          this.#recovered();
+          this.#timerUntil = Date.now() + (verdict.wait_ms ?? backoffMs(1, Math.random()));
+          return;
         case "aside":
           this.#recovered();
           return this.#aside(frame, verdict.code, verdict.words);

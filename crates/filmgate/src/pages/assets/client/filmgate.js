@@ -628,6 +628,7 @@ function judge(answer, sha256, now) {
     return { kind: "again", trouble: "busy", words, wait_ms: wait_ms ?? 1e3, counts: false };
   }
   if (status === 422 && code === "idempotency_key_reused") return { kind: "new-key", words };
+  if (code === "interval_frames_refused") return { kind: "timer-waits", words, wait_ms };
   if (code === "body_incomplete") return { kind: "again", trouble: "offline", words, wait_ms, counts: true };
   if (status >= 500 || AGAIN.has(status)) {
     const counts = status === 500 || status === 404 || status === 405 || status === 408;
@@ -668,6 +669,8 @@ var Sender = class {
   #closed = false;
   #busy = /* @__PURE__ */ new Map();
   #strikes = 0;
+  /** Until then frames of the timer wait, because the server takes those of events alone. */
+  #timerUntil = 0;
   #pumping = false;
   #again = false;
   #timer;
@@ -803,7 +806,14 @@ var Sender = class {
         const room = (this.trouble ? 1 : IN_AIR) - this.#busy.size;
         if (room <= 0) return;
         const taken = new Set(this.#busy.keys());
-        for (const frame of await this.#store.next(this.#owner, room, taken)) void this.#send(frame);
+        const timerWait = this.#timerUntil - Date.now();
+        for (const frame of await this.#store.next(this.#owner, room, taken)) {
+          if (timerWait <= 0 || frame.trigger !== "INTERVAL") void this.#send(frame);
+        }
+        if (timerWait > 0) {
+          clearTimeout(this.#timer);
+          this.#timer = setTimeout(() => void this.#pump(), timerWait + 5);
+        }
       } while (this.#again);
     } catch {
     } finally {
@@ -870,6 +880,10 @@ var Sender = class {
         const until = Math.max(this.trouble?.until ?? 0, Date.now() + wait);
         return this.#setTrouble({ kind: verdict.trouble, words: verdict.words, until });
       }
+      case "timer-waits":
+        this.#recovered();
+        this.#timerUntil = Date.now() + (verdict.wait_ms ?? backoffMs(1, Math.random()));
+        return;
       case "aside":
         this.#recovered();
         return this.#aside(frame, verdict.code, verdict.words);
