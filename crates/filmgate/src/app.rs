@@ -15,6 +15,7 @@ use intake::Intake;
 use jiff::Timestamp;
 use records::{CatalogOptions, EventKind, EventSink, Records};
 
+use crate::app_database::AppDatabase;
 use crate::config::{Config, Durability, Flask, Forward, Jwt, Original, Provider, SessionProtection, Verify};
 use crate::metrics::Metrics;
 
@@ -36,6 +37,8 @@ pub struct App {
     pub identity: Identity,
     /// The way of a capture.
     pub intake: Intake,
+    /// The app's own database, where one is configured.
+    pub host: Option<AppDatabase>,
     /// What is counted.
     pub metrics: Metrics,
     draining: Arc<AtomicBool>,
@@ -57,8 +60,12 @@ impl App {
         let blobs = open_blobs(&config, &config.blobs_path(), durable)?;
         refuse_lost_catalog(&config, &blobs).await?;
         let records = open_catalog(&config).await?;
-        let identity = Identity::new(records.clone(), identity_options(&config), Arc::new(system_clock))
+        let host = AppDatabase::open(&config.host, records.clone())?;
+        let mut identity = Identity::new(records.clone(), identity_options(&config), Arc::new(system_clock))
             .map_err(|error| anyhow::anyhow!("identity: {error}"))?;
+        if let Some(host) = &host {
+            identity = identity.with_directory(Arc::new(host.clone()));
+        }
         let derivatives = open_derivatives(&config, &config.blobs_path(), durable)?;
         let decoder = Decoder::new(decoder_options(&config));
         let rooms = intake::Rooms {
@@ -66,6 +73,7 @@ impl App {
             blobs: blobs.clone(),
             derivatives,
             decoder: decoder.clone(),
+            sessions: host.clone().map(|host| Arc::new(host) as Arc<dyn intake::SessionSource>),
             clock: Arc::new(system_clock),
         };
         let intake = Intake::new(rooms, intake_limits(&config), intake_options(&config));
@@ -75,9 +83,12 @@ impl App {
             intake.register_metrics(registry);
             decoder.register_metrics(registry);
             identity.register_metrics(registry);
+            if let Some(host) = &host {
+                host.host().register_metrics(registry);
+            }
         });
         let config = Arc::new(config);
-        Ok(Self { config, records, blobs, decoder, identity, intake, metrics, draining: Arc::default() })
+        Ok(Self { config, records, blobs, decoder, identity, intake, host, metrics, draining: Arc::default() })
     }
 
     /// The time.
@@ -248,6 +259,9 @@ fn recipe(config: &Config) -> Recipe {
 pub const WEBHOOK: &str = "webhook";
 /// As above.
 pub const CELERY: &str = "celery";
+/// The app's own table of captures: no setting names its events, it needs just these.
+pub const HOST: &str = "host";
+const HOST_EVENTS: [EventKind; 3] = [EventKind::Stored, EventKind::Linked, EventKind::Deleted];
 
 fn event_sinks(config: &Config) -> Vec<EventSink> {
     let kinds = |words: &[String]| words.iter().filter_map(|word| EventKind::parse(word)).collect();
@@ -255,7 +269,9 @@ fn event_sinks(config: &Config) -> Vec<EventSink> {
         .then(|| EventSink { name: WEBHOOK.to_owned(), kinds: kinds(&config.webhook.events) });
     let celery = (!config.celery.broker_url.is_empty())
         .then(|| EventSink { name: CELERY.to_owned(), kinds: kinds(&config.celery.events) });
-    webhook.into_iter().chain(celery).collect()
+    let host = (config.host.write_captures && !config.host.database_url.is_empty())
+        .then(|| EventSink { name: HOST.to_owned(), kinds: HOST_EVENTS.to_vec() });
+    webhook.into_iter().chain(celery).chain(host).collect()
 }
 
 fn intake_options(config: &Config) -> intake::Options {

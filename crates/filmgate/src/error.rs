@@ -144,7 +144,7 @@ impl From<intake::Refusal> for Error {
             return Self::internal(format!("{refusal:?}"));
         }
         let mut error = Self::new(status, code, refusal.to_string());
-        if let intake::Refusal::StorageUnavailable(why) = refusal {
+        if let intake::Refusal::StorageUnavailable(why) | intake::Refusal::HostUnavailable(why) = refusal {
             error.cause = Some(why);
         }
         match status {

@@ -10,6 +10,7 @@
 //! lock.
 
 pub mod app;
+pub mod app_database;
 pub mod auth;
 pub mod cli;
 pub mod config;

@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use jobs::{Jobs, JobsOptions, Lane, Outcome, RedisOptions, RetryPolicy, Work};
 use records::{Claim, Effect, TaskKind};
 
-use crate::app::{App, WEBHOOK};
+use crate::app::{App, HOST, WEBHOOK};
 use crate::config::{Config, Original};
 
 /// Between two sweeps.
@@ -75,6 +75,9 @@ impl Tasks {
 
     async fn deliver(&self, claim: Claim) -> Outcome {
         let task = claim.task;
+        if let (Some(HOST), Some(host)) = (task.sink.as_deref(), &self.app.host) {
+            return host.deliver(&task).await;
+        }
         let (Some(sink), Some(payload)) = (task.sink, task.payload) else {
             return Outcome::Failure { error: "the delivery names no sink or no event".to_owned() };
         };

@@ -95,6 +95,7 @@ mod tests {
                 is_active,
                 is_default: false,
             },
+            host_key: None,
             created_at: Timestamp::UNIX_EPOCH,
             updated_at: Timestamp::UNIX_EPOCH,
         }

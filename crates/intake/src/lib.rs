@@ -22,6 +22,7 @@ mod process;
 mod publish;
 mod receive;
 mod refusal;
+mod source;
 mod sweep;
 
 use std::sync::Arc;
@@ -40,6 +41,7 @@ pub use pressure::{HintOptions, Wish};
 pub use process::ProcessOutcome;
 pub use receive::{BodyError, FormKind, Receipt, Skipped, StoredCapture, Upload, Uploader, contract_time};
 pub use refusal::{ERROR_CODES, Refusal};
+pub use source::SessionSource;
 pub use sweep::{Keep, Recovered, Swept};
 
 /// Tells the time. Passed in, so that tests can say what time it is.
@@ -128,6 +130,8 @@ pub struct Rooms {
     pub derivatives: Blobs,
     /// Who decodes.
     pub decoder: Decoder,
+    /// Who knows the sessions; `None`: the catalog alone.
+    pub sessions: Option<Arc<dyn SessionSource>>,
     /// The time.
     pub clock: Clock,
 }
@@ -141,6 +145,7 @@ pub struct Intake {
     decoder: Decoder,
     options: Options,
     verifying: Arc<Semaphore>,
+    sessions: Option<Arc<dyn SessionSource>>,
     limits: Arc<Limits>,
     clock: Clock,
     admission: admission::Admission,
@@ -152,7 +157,7 @@ pub struct Intake {
 impl Intake {
     /// Opens the way in.
     pub fn new(rooms: Rooms, limits: Limits, options: Options) -> Self {
-        let Rooms { records, blobs, derivatives, decoder, clock } = rooms;
+        let Rooms { records, blobs, derivatives, decoder, sessions, clock } = rooms;
         let limits = Arc::new(limits);
         let pressure = pressure::Pressure::new(options.hints.clone(), Instant::now());
         Self {
@@ -161,6 +166,7 @@ impl Intake {
             derivatives,
             decoder,
             options,
+            sessions,
             verifying: Arc::new(Semaphore::new(VERIFYING_MAX)),
             admission: admission::Admission::new(limits.clone(), pressure.clone()),
             pressure,

@@ -204,9 +204,10 @@ impl Intake {
             self.metrics.replays.inc();
             return Answered { record: earlier }.replay(form.digest);
         }
-        let gate = form.gate.take().ok_or(Refusal::SessionIdRequired)?;
+        let first_gate = form.gate.take().ok_or(Refusal::SessionIdRequired)?;
+        let gate = self.session_again(&upload, &first_gate).await?;
         let digest = form.digest;
-        let (mut admitted, skipped) = self.gate_again(&upload, &gate, form)?;
+        let (mut admitted, skipped) = self.gate_again(&upload, [&first_gate, &gate], form)?;
         if self.options.verify == Verify::Decode {
             admitted = self.decode_all(admitted).await?;
         }
@@ -242,9 +243,9 @@ impl Intake {
         session_id: &[u8],
         replaying: bool,
     ) -> Result<SessionGate, Refusal> {
-        let id = std::str::from_utf8(session_id).ok().and_then(|text| Uuid::try_parse(text).ok()).unwrap_or_default();
-        let gate = self.records.session_gate(id).await?.ok_or(Refusal::SessionNotFound)?;
-        may_use(upload.uploader, &gate)?;
+        // What is no text names no session, and is looked for all the same.
+        let key = std::str::from_utf8(session_id).unwrap_or_default();
+        let gate = self.session(upload.uploader, key).await?;
         // A retry of what was stored before the session ended must still get its answer.
         if !replaying {
             takes(&upload.kind, &gate)?;
@@ -256,7 +257,7 @@ impl Intake {
     fn gate_again(
         &self,
         upload: &Upload,
-        gate: &SessionGate,
+        gates: [&SessionGate; 2],
         form: Form,
     ) -> Result<(Vec<StagedCapture>, Vec<Skipped>), Refusal> {
         let text = |name: &str| form.texts.get(name).map(Vec::as_slice);
@@ -267,7 +268,9 @@ impl Intake {
                 FormKind::Batch => Metadata::of_batch(text(&metadata_name(&photo.key)), &self.limits)?,
                 FormKind::Single { .. } => Metadata::of_single(text("trigger"), text("timing"), &self.limits)?,
             };
-            if let Err(reason) = gate::wanted(gate.settings.as_ref(), &metadata.trigger) {
+            // Also by the first: what that one did not want is not kept.
+            let unwanted = |gate: &&SessionGate| gate::wanted(gate.settings.as_ref(), &metadata.trigger).err();
+            if let Some(reason) = gates.iter().find_map(unwanted) {
                 let trigger = metadata.trigger.as_str().to_owned();
                 if upload.kind.is_single() {
                     return Err(Refusal::TriggerNotAllowed(trigger));

@@ -58,6 +58,8 @@ pub enum Refusal {
     IntervalFramesRefused,
     #[error("Another program holds the catalog; try again shortly")]
     CatalogBusy,
+    #[error("The app's database, which says who may do this, does not answer; try again shortly")]
+    HostUnavailable(String),
     #[error("The catalog's server cannot be reached; try again shortly")]
     CatalogAway,
     #[error("Whether this was stored is not known; send it again, an upload with the same Idempotency-Key")]
@@ -110,6 +112,7 @@ pub const ERROR_CODES: &[(&str, u16)] = &[
     ("overloaded", 503),
     ("interval_frames_refused", 503),
     ("session_unsettled", 503),
+    ("host_unavailable", 503),
     ("catalog_away", 503),
     ("outcome_unknown", 503),
     ("disk_full", 507),
@@ -151,6 +154,7 @@ impl Refusal {
             Self::Overloaded | Self::CatalogBusy => "overloaded",
             Self::IntervalFramesRefused => "interval_frames_refused",
             Self::SessionUnsettled => "session_unsettled",
+            Self::HostUnavailable(_) => "host_unavailable",
             Self::CatalogAway => "catalog_away",
             Self::OutcomeUnknown => "outcome_unknown",
             Self::DiskFull => "disk_full",

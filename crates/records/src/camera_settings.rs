@@ -61,6 +61,9 @@ pub struct CameraSettings {
     /// What people chose.
     #[serde(flatten)]
     pub chosen: NewCameraSettings,
+    /// The app's own key, where they came from the app's database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_key: Option<String>,
     /// When they were made.
     #[serde(skip)]
     pub created_at: Timestamp,
@@ -71,7 +74,7 @@ pub struct CameraSettings {
 
 pub(crate) const COLUMNS: &str = "camera_settings.id, setting_name, recording_mode, interval_seconds, resolution, \
      capture_on_button_click, capture_on_message_send, capture_on_question_start, is_active, is_default, \
-     camera_settings.created_at, updated_at";
+     camera_settings.created_at, updated_at, camera_settings.host_key";
 
 /// Reads the settings whose [`COLUMNS`] begin at column `at`.
 pub(crate) fn settings_from(row: &Row<'_>, at: usize) -> Result<CameraSettings> {
@@ -94,6 +97,7 @@ pub(crate) fn settings_from(row: &Row<'_>, at: usize) -> Result<CameraSettings> 
         },
         created_at: timestamp(row.get(at + 10)?),
         updated_at: timestamp(row.get(at + 11)?),
+        host_key: row.get(at + 12)?,
     })
 }
 
@@ -108,16 +112,20 @@ pub(crate) fn hold(db: &Db<'_>, id: Uuid, lock: &str) -> Result<CameraSettings> 
 }
 
 pub(crate) fn default_settings(db: &Db<'_>) -> Result<Option<Uuid>> {
-    db.optional("SELECT id FROM camera_settings WHERE is_default = 1 AND is_active = 1", &[], |row| row.get(0))
+    db.optional(
+        "SELECT id FROM camera_settings WHERE is_default = 1 AND is_active = 1 AND host_key IS NULL",
+        &[],
+        |row| row.get(0),
+    )
 }
 
-/// There is one default at most: making one the default takes it from the other.
+/// There is one default of our own at most: making one the default takes it from the other.
 fn make_way_for_default(db: &Db<'_>, chosen: &NewCameraSettings, id: Uuid, now: Timestamp) -> Result<()> {
     if chosen.is_default {
         db.execute(
             "UPDATE camera_settings SET is_default = 0,
                     updated_at = CASE WHEN updated_at < ?1 THEN ?1 ELSE updated_at + 1 END
-             WHERE is_default = 1 AND id <> ?2",
+             WHERE is_default = 1 AND host_key IS NULL AND id <> ?2",
             &values![now.as_microsecond(), id],
         )?;
     }
@@ -203,6 +211,9 @@ impl Records {
         self.engine
             .write(move |db| {
                 let before = hold(db, id, db.for_update())?;
+                if before.host_key.is_some() {
+                    return Err(Error::Conflict("these settings are the app's: they are changed there".to_owned()));
+                }
                 if expected_updated_at.is_some_and(|expected| expected != before.updated_at) {
                     return Err(Error::Conflict(
                         "these settings were changed in the meantime; read them again".to_owned(),

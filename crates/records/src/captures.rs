@@ -458,8 +458,11 @@ impl Records {
         capture_ids: Vec<Uuid>,
         assessment_type: AssessmentType,
         assessment_id: String,
+        now: Timestamp,
     ) -> Result<LinkOutcome> {
-        self.engine
+        let sinks = self.sinks.clone();
+        let outcome = self
+            .engine
             .write(move |db| {
                 let mut outcome = LinkOutcome { updated: 0, already_linked: 0 };
                 for id in &capture_ids {
@@ -470,6 +473,7 @@ impl Records {
                     )?;
                     if updated > 0 {
                         outcome.updated += 1;
+                        events::linked(db, &sinks, *id, &assessment_id, now)?;
                     } else if db.one(
                         "SELECT EXISTS (SELECT 1 FROM captures WHERE id = ? AND session_id = ?)",
                         &values![id, session_id],
@@ -480,7 +484,9 @@ impl Records {
                 }
                 Ok(outcome)
             })
-            .await
+            .await;
+        self.tell_task_changes();
+        outcome
     }
 
     /// Captures by id, those after `after`: the whole catalog in steps, for checks.

@@ -20,11 +20,13 @@ pub enum EventKind {
     Failed,
     /// It was deleted.
     Deleted,
+    /// It belongs to an assessment from now on.
+    Linked,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Stored, Self::Processed, Self::Failed, Self::Deleted];
+    pub const ALL: [Self; 5] = [Self::Stored, Self::Processed, Self::Failed, Self::Deleted, Self::Linked];
 
     /// The word in configuration and JSON.
     pub const fn as_str(self) -> &'static str {
@@ -33,6 +35,7 @@ impl EventKind {
             Self::Processed => "capture.processed",
             Self::Failed => "capture.failed",
             Self::Deleted => "capture.deleted",
+            Self::Linked => "capture.linked",
         }
     }
 
@@ -84,6 +87,12 @@ pub(crate) fn emit(
         tasks::insert(db, &delivery)?;
     }
     Ok(())
+}
+
+/// Tells that a capture was linked to the assessment that this JSON names.
+pub(crate) fn linked(db: &Db<'_>, sinks: &[EventSink], id: Uuid, assessment: &str, now: Timestamp) -> Result<()> {
+    let assessment_id = serde_json::from_str(assessment).unwrap_or(Value::Null);
+    emit(db, sinks, EventKind::Linked, id, json!({ "assessment_id": assessment_id }), now)
 }
 
 fn describe(db: &Db<'_>, capture_id: Uuid) -> Result<Option<(Uuid, Value)>> {

@@ -20,6 +20,7 @@ mod deletion;
 mod engine;
 mod error;
 mod events;
+mod host;
 mod metrics;
 mod page;
 #[cfg(test)]
@@ -52,6 +53,7 @@ pub use captures::{
 pub use claims::{Claim, ClaimTerms, Claimed, Ending, Finished, HandedOver};
 pub use error::{Error, Result};
 pub use events::{EventKind, EventSink};
+pub use host::{HostLink, HostSession, HostSettings};
 pub use page::{Cursor, Page};
 pub use postgres::PostgresOptions;
 pub use processing::{Derivative, Effect, Processed, Store};

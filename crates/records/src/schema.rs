@@ -37,13 +37,20 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         // Nothing changes there: the numbers are the same on both.
         postgres: Some(""),
     },
+    Migration {
+        version: 4,
+        // An older one leaves the new columns empty.
+        compatible_from: 2,
+        sqlite: include_str!("migrations/0004_host_keys.sql"),
+        postgres: Some(include_str!("migrations/0004_host_keys.sql")),
+    },
     // A later version that older ones can still work with: nodes of both run side by side in a test.
     #[cfg(feature = "next-schema")]
     Migration {
-        version: 4,
+        version: 5,
         compatible_from: 2,
-        sqlite: include_str!("migrations/next/0004_next.sql"),
-        postgres: Some(include_str!("migrations/next/0004_next.sql")),
+        sqlite: include_str!("migrations/next/0005_next.sql"),
+        postgres: Some(include_str!("migrations/next/0005_next.sql")),
     },
 ];
 

@@ -21,6 +21,15 @@ pub struct Session {
     pub created_at: Timestamp,
     /// When it ended; an ended session takes no more captures.
     pub ended_at: Option<Timestamp>,
+    /// The app's own key, where it came from the app's database.
+    pub host_key: Option<String>,
+}
+
+impl Session {
+    /// What the app calls it: its own key, or the id.
+    pub fn key(&self) -> String {
+        self.host_key.clone().unwrap_or_else(|| self.id.to_string())
+    }
 }
 
 /// What a capture is gated by: a session with its camera settings, seen in one moment.
@@ -50,7 +59,10 @@ pub enum Registered {
     Unchanged(Session),
 }
 
-const COLUMNS: &str = "assessment_sessions.id, user_id, camera_settings_id, assessment_sessions.created_at, ended_at";
+const COLUMNS: &str = "assessment_sessions.id, user_id, camera_settings_id, assessment_sessions.created_at, ended_at, \
+     assessment_sessions.host_key";
+/// The first column after those of a session.
+const NEXT_COLUMN: usize = 6;
 
 fn session_from(row: &Row<'_>) -> Result<Session> {
     Ok(Session {
@@ -59,6 +71,7 @@ fn session_from(row: &Row<'_>) -> Result<Session> {
         camera_settings_id: row.get(2)?,
         created_at: timestamp(row.get(3)?),
         ended_at: row.get::<Option<i64>>(4)?.map(timestamp),
+        host_key: row.get(5)?,
     })
 }
 
@@ -81,7 +94,8 @@ pub(crate) fn gate_by_id(db: &Db<'_>, id: Uuid) -> Result<Option<SessionGate>> {
         ),
         &values![id],
         |row| {
-            let settings = if row.value(5)? == Value::Null { None } else { Some(settings_from(row, 5)?) };
+            let has_settings = row.value(NEXT_COLUMN)? != Value::Null;
+            let settings = has_settings.then(|| settings_from(row, NEXT_COLUMN)).transpose()?;
             Ok(SessionGate { session: session_from(row)?, settings })
         },
     )
@@ -173,7 +187,11 @@ impl Records {
     pub async fn set_session_settings(&self, id: Uuid, camera_settings_id: Option<Uuid>) -> Result<Session> {
         self.engine
             .write(move |db| {
-                session_by_id(db, id)?;
+                if session_by_id(db, id)?.host_key.is_some() {
+                    return Err(Error::Conflict(
+                        "this session is the app's: its settings are changed there".to_owned(),
+                    ));
+                }
                 check_settings_exist(db, camera_settings_id)?;
                 db.execute(
                     "UPDATE assessment_sessions SET camera_settings_id = ? WHERE id = ?",

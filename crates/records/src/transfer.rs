@@ -52,12 +52,13 @@ const TABLES: &[Table] = &[
             "is_default",
             "created_at",
             "updated_at",
+            "host_key",
         ],
     },
     Table {
         name: "assessment_sessions",
         key: &["id"],
-        columns: &["id", "user_id", "camera_settings_id", "created_at", "ended_at"],
+        columns: &["id", "user_id", "camera_settings_id", "created_at", "ended_at", "host_key"],
     },
     Table {
         name: "captures",

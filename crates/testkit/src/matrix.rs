@@ -29,6 +29,8 @@ pub const S3_REGION: &str = "FILMGATE_TEST_S3_REGION";
 pub const S3_URL: &str = "FILMGATE_TEST_S3_URL";
 pub const S3_KEY: &str = "FILMGATE_TEST_S3_KEY";
 pub const S3_SECRET: &str = "FILMGATE_TEST_S3_SECRET";
+/// A database that is there on a MariaDB, by whose side others are made: for the tests of the app's tables.
+pub const MARIADB_URL: &str = "FILMGATE_TEST_MARIADB_URL";
 /// Tasks go over this Redis.
 pub const REDIS_URL: &str = "FILMGATE_TEST_REDIS_URL";
 

@@ -13,6 +13,7 @@ mod doctor;
 mod filesystem;
 mod fsck;
 mod health;
+mod host;
 mod migrate;
 mod output;
 mod plan;
@@ -110,6 +111,9 @@ enum Command {
     Plan(Box<plan::PlanArgs>),
     /// Measure this machine and work out its settings for a load, and what they hold; exit status 1 where it is not carried
     Tune(Box<tune::TuneArgs>),
+    /// The app's own database: what of it fits
+    #[command(subcommand)]
+    Host(host::HostCommand),
     /// Ask the running server whether it lives; exit status 0 where it does, 1 where it says no, 2 where it is silent
     Health(health::HealthArgs),
     /// The configuration: check it, show it, write an example
@@ -181,6 +185,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => on_runtime(doctor::run(args, &common)),
         Command::Plan(args) => plan::run(&args, &common),
         Command::Tune(args) => tune::run(&args, &common),
+        Command::Host(command) => on_runtime(host::run(command, &common)),
         Command::Health(args) => health::run(&args, &common),
         Command::Config(command) => config::run(command, &common),
     }

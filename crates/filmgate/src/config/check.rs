@@ -61,6 +61,7 @@ pub(super) fn relations(layers: &mut Layers) {
     tls_files(layers);
     bucket(layers);
     identity(layers);
+    host(layers);
 }
 
 /// A provider without what it needs lets nobody in, or, without issuer and audience, everybody.
@@ -115,6 +116,39 @@ fn identity(layers: &mut Layers) {
             what: format!("{PROVIDER} is \"{provider}\", and {name} is not right for it: {why}"),
             allowed: Some((*what).to_owned()),
             hint: Some(format!("set {name}; docs/identity.md has an example")),
+        });
+    }
+}
+
+/// What goes with the app's database, and what goes with nothing else.
+fn host(layers: &mut Layers) {
+    const URL: &str = "host.database_url";
+    const PROVIDER: &str = "identity.provider";
+    const WRITES: &str = "host.write_captures";
+    if [URL, PROVIDER, WRITES, "host.captures_table"].iter().any(|name| layers.broken.contains(name)) {
+        return;
+    }
+    let (host, provider) = (&layers.config.host, layers.config.identity.provider);
+    let is_set = !host.database_url.is_empty();
+    let (writes, has_table) = (host.write_captures, !host.captures_table.is_empty());
+    if is_set && provider == Provider::Local {
+        // Filmgate's user 7 would have the sessions of the app's user 7.
+        layers.problems.push(Problem {
+            place: place(layers, &[URL, PROVIDER]),
+            what: format!(
+                "{URL} is set, and {PROVIDER} is \"local\": sessions would be the app's, and users Filmgate's own"
+            ),
+            allowed: Some("\"flask\", \"forward\" or \"jwt\" beside the app's database".to_owned()),
+            hint: Some(format!("set {PROVIDER}; docs/identity.md says which")),
+        });
+    }
+    if writes && !(is_set && has_table) {
+        let missing = if is_set { "host.captures_table" } else { URL };
+        layers.problems.push(Problem {
+            place: place(layers, &[WRITES]),
+            what: format!("{WRITES} is true, and {missing} is empty: there is nothing to write into"),
+            allowed: Some(format!("{WRITES} together with {missing}")),
+            hint: Some(format!("set {missing}, or leave {WRITES} out")),
         });
     }
 }

@@ -241,10 +241,69 @@ pub(super) const SALT: Rule<String> = Rule {
     check: |text| if text.is_empty() { Err(vec![Mistake::plain("is empty")]) } else { Ok(()) },
 };
 
-pub(super) const HOST_LATER: Rule<Secret> = Rule {
-    allowed: "nothing: leave it empty",
-    check: |secret| empty(secret, "reading a host's database is not in this version yet"),
+pub(super) const HOST_URL: Rule<Secret> = Rule {
+    allowed: "\"postgresql://USER:PASSWORD@HOST/DATABASE\", \"mysql://…\", \"mariadb://…\" or \"sqlite:////PATH\"; or empty",
+    check: |secret| {
+        let text = secret.expose();
+        // What it says names no part of the value.
+        if text.is_empty() {
+            Ok(())
+        } else {
+            host::check_url(text).map_err(|error| vec![Mistake::plain(error.to_string())])
+        }
+    },
 };
+
+pub(super) const SQL_NAME: Rule<String> = Rule { allowed: NAME, check: |text| sql_name(text, 1) };
+pub(super) const SQL_NAME_OR_NONE: Rule<String> = Rule {
+    allowed: "the name of a column; or empty",
+    check: |text| if text.is_empty() { Ok(()) } else { sql_name(text, 1) },
+};
+pub(super) const SQL_TABLE: Rule<String> = Rule {
+    allowed: "the name of a table, with its schema before a dot where that must be said",
+    check: |text| sql_name(text, 2),
+};
+pub(super) const SQL_TABLE_OR_NONE: Rule<String> = Rule {
+    allowed: "the name of a table, with its schema before a dot where that must be said; or empty",
+    check: |text| if text.is_empty() { Ok(()) } else { sql_name(text, 2) },
+};
+const NAME: &str = "the name of a column";
+
+fn sql_name(text: &str, parts_max: usize) -> Result<(), Vec<Mistake>> {
+    let is_name = text.split('.').count() <= parts_max && text.split('.').all(host::is_name);
+    if is_name { Ok(()) } else { Err(vec![Mistake::value(text, "is no name in SQL")]) }
+}
+
+pub(super) const SETTINGS_COLUMNS: Rule<Vec<String>> = Rule {
+    allowed: "pairs of a column here and the app's, as [\"setting_name=title\", \"is_default=\"]",
+    check: |list| renamed(list, &host::SETTINGS_COLUMNS),
+};
+
+pub(super) const CAPTURES_COLUMNS: Rule<Vec<String>> = Rule {
+    allowed: "pairs of a column here and the app's, as [\"filename=file\", \"camera_settings_snapshot=\"]",
+    check: |list| renamed(list, &host::CAPTURES_COLUMNS),
+};
+
+fn renamed(list: &[String], columns: &[&'static str]) -> Result<(), Vec<Mistake>> {
+    let check = |text: &String| {
+        let Some((ours, theirs)) = text.split_once('=') else {
+            return Some(
+                Mistake::value(text.clone(), "is no pair with = between").hint("the column here, =, the app's"),
+            );
+        };
+        if !columns.contains(&ours) {
+            let mistake = Mistake::value(text.clone(), "names no column of this table");
+            return Some(match suggest::nearest(ours, columns) {
+                Some(near) => mistake.hint(format!("the column is called {near}")),
+                None => mistake.hint(format!("they are {}", columns.join(", "))),
+            });
+        }
+        let is_good = host::is_name(theirs) || theirs.is_empty() && ours != "id";
+        (!is_good).then(|| Mistake::value(text.clone(), "gives no name in SQL"))
+    };
+    let bad: Vec<Mistake> = list.iter().filter_map(check).collect();
+    if bad.is_empty() { Ok(()) } else { Err(bad) }
+}
 
 pub(super) const LOG_LEVEL: Rule<String> = Rule {
     allowed: "error, warn, info, debug, trace or off; by module as \"info,filmgate=debug\"",
@@ -423,13 +482,6 @@ pub(super) fn store(text: &str, scheme: &str, later: &[&str]) -> Result<(), Mist
         return Err(Mistake::value(text, "has options after a question mark; there are none"));
     }
     Ok(())
-}
-
-fn empty(secret: &Secret, why: &str) -> Result<(), Vec<Mistake>> {
-    if secret.is_empty() {
-        return Ok(());
-    }
-    Err(vec![Mistake::plain(why).hint("remove it, or leave it empty")])
 }
 
 /// A lone misspelt level is a valid filter, for a module of that name: it would log nothing.

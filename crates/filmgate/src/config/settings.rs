@@ -102,6 +102,11 @@ choices! {
     } later []
 }
 
+/// What a flag of the app's holds where the answer is yes.
+fn yes() -> Vec<String> {
+    host::YES.map(str::to_owned).to_vec()
+}
+
 settings! {
     /// Every setting of the server, valid and complete.
     Config {
@@ -353,7 +358,8 @@ settings! {
         /// The key of the signature, `whsec_` and base64; several, with a space between, while the
         /// receiver changes from one to the next.
         secret: Secret = "", must rules::WEBHOOK_SECRET;
-        /// Which: "capture.stored", "capture.processed", "capture.failed", "capture.deleted".
+        /// Which: "capture.stored", "capture.processed", "capture.failed", "capture.linked",
+        /// "capture.deleted".
         events: Vec<String> = vec!["capture.processed".to_owned(), "capture.failed".to_owned(), "capture.deleted".to_owned()], must rules::EVENTS;
         /// Private networks that the receiver may be in, as in `["127.0.0.1", "10.0.0.0/8"]`; http://
         /// is for these alone. Empty: the public internet, by https://.
@@ -377,7 +383,8 @@ settings! {
         queue: String = "celery", must rules::KEY_PREFIX;
         /// The task they run.
         task_name: String = "filmgate.capture_event", must rules::TASK_NAME;
-        /// Which: "capture.stored", "capture.processed", "capture.failed", "capture.deleted".
+        /// Which: "capture.stored", "capture.processed", "capture.failed", "capture.linked",
+        /// "capture.deleted".
         events: Vec<String> = vec!["capture.processed".to_owned(), "capture.failed".to_owned(), "capture.deleted".to_owned()], must rules::EVENTS;
     }
 
@@ -490,8 +497,60 @@ settings! {
 
     /// The application around Filmgate, where there is one.
     ["host"] host: Host {
-        /// Its database, to read users and sessions from. Not in this version yet: leave it empty.
-        database_url: Secret = "", must rules::HOST_LATER;
+        /// Its database, where users, sessions and camera settings are read: `postgresql://`, `mysql://`,
+        /// `mariadb://` or `sqlite:///`, as the app's own SQLALCHEMY_DATABASE_URI. Sessions are then the
+        /// app's alone: docs/host.md. Empty: there is none, and sessions are registered with Filmgate.
+        database_url: Secret = "", must rules::HOST_URL;
+        /// Longest wait for its answer, in milliseconds, connecting included.
+        timeout_ms: u64 = 2_000, in 10..=60_000, as timeout in milliseconds;
+        /// Connections to it at once, of this server.
+        connections_max: u32 = 4, in 1..=100;
+        /// How long an answer counts, in milliseconds: who is switched off in the app, or loses a session,
+        /// is out here by then. 0: asked each time.
+        cache_ms: u64 = 5_000, in 0..=3_600_000, as cache in milliseconds;
+        /// How long users and sessions that the database told of go on being believed while it is away, in
+        /// seconds. All others get a 503 with Retry-After. 0: nobody is believed.
+        verified_for_seconds: u64 = 3_600, in 0..=2_592_000, as verified_for in seconds;
+        /// Write captures, their links and their deletion into the app's table of captures.
+        write_captures: bool = false;
+        /// The app's users: the table, with its schema before a dot where that must be said.
+        users_table: String = "users", must rules::SQL_TABLE;
+        /// Their number.
+        user_id_column: String = "id", must rules::SQL_NAME;
+        /// Their name; need not be there.
+        username_column: String = "username", must rules::SQL_NAME_OR_NONE;
+        /// What says that somebody may still come in. Empty: everybody may.
+        user_active_column: String = "", must rules::SQL_NAME_OR_NONE;
+        /// The values of it that mean yes.
+        user_active_values: Vec<String> = yes();
+        /// What makes an administrator. Empty: nothing does; see identity.admin_user_ids.
+        user_admin_column: String = "", must rules::SQL_NAME_OR_NONE;
+        /// The values of it that mean yes, as in `["admin", "staff"]`.
+        user_admin_values: Vec<String> = yes();
+        /// Instead of table and columns: a SELECT of `id` and, as far as there are, `username`, `is_active`
+        /// and `is_admin`, of the user `:id`.
+        user_query: String = "";
+        /// The app's assessment sessions.
+        sessions_table: String = "assessment_sessions", must rules::SQL_TABLE;
+        /// Their key.
+        session_id_column: String = "id", must rules::SQL_NAME;
+        /// The number of the user whose a session is.
+        session_user_column: String = "user_id", must rules::SQL_NAME;
+        /// The key of its camera settings. Empty: sessions have none.
+        session_settings_column: String = "camera_settings_id", must rules::SQL_NAME_OR_NONE;
+        /// Instead: a SELECT of `id`, `user_id` and `camera_settings_id`, of the session `:id` (a text).
+        session_query: String = "";
+        /// The app's camera settings.
+        settings_table: String = "camera_settings", must rules::SQL_TABLE;
+        /// Their columns that are called otherwise, as in `["setting_name=title", "is_default="]`: after the
+        /// sign the app's name, nothing where the app has none.
+        settings_columns: Vec<String> = vec![], must rules::SETTINGS_COLUMNS;
+        /// Instead: a SELECT of the columns of camera settings, of those of the key `:id` (a text).
+        settings_query: String = "";
+        /// The app's captures. Empty: it has no such table.
+        captures_table: String = "camera_captures", must rules::SQL_TABLE_OR_NONE;
+        /// Their columns that are called otherwise, likewise.
+        captures_columns: Vec<String> = vec![], must rules::CAPTURES_COLUMNS;
     }
 
     /// What the server tells about itself, on standard error.

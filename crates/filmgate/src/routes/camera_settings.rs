@@ -54,6 +54,15 @@ pub enum RecordingMode {
     EventDriven,
 }
 
+impl SettingsView {
+    /// Under the app's own key, where the app has one.
+    pub fn for_page(settings: CameraSettings) -> Self {
+        let key = settings.host_key.clone();
+        let view = Self::from(settings);
+        Self { id: key.unwrap_or(view.id), ..view }
+    }
+}
+
 impl From<CameraSettings> for SettingsView {
     fn from(settings: CameraSettings) -> Self {
         let chosen = settings.chosen;

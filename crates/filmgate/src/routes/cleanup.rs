@@ -21,6 +21,8 @@ pub struct Cleaned {
 }
 
 /// Delete a session's captures that belong to no assessment
+///
+/// Beside an app's database, what the app has linked there by itself is looked at first.
 #[utoipa::path(post, path = "/assessment/camera/cleanup/{session_id}", tag = "Captures of a page",
     params(("session_id" = Uuid, Path, description = "The assessment session")),
     responses((status = 200, description = "Deleted", body = Data<Cleaned>), (status = "default", response = SnafuResponse)))]
@@ -30,6 +32,10 @@ pub async fn cleanup(
     PathVariable(session_id): PathVariable,
 ) -> Result<Json<Data<Cleaned>>> {
     let gate = owned::session(&app, &caller, &session_id).await?;
+    if let Some(host) = &app.host {
+        // While nobody can say what the app has linked, nothing is deleted.
+        host.see_links(&gate.session).await?;
+    }
     let captures_cleaned = app.intake.delete_unlinked(gate.session.id, "cleanup of the session").await?;
-    Ok(Data::ok(Cleaned { session_id: gate.session.id.to_string(), captures_cleaned }))
+    Ok(Data::ok(Cleaned { session_id: gate.session.key(), captures_cleaned }))
 }

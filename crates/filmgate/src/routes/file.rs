@@ -142,7 +142,21 @@ pub async fn file(
 async fn find(app: &App, caller: &SignedIn, filename: String) -> Result<Capture> {
     let found = app.records.capture_by_filename(filename).await?;
     let (capture, owner) = found.ok_or_else(Error::not_found)?;
-    if caller.is_admin() || owner == caller.user.id { Ok(capture) } else { Err(Error::not_found()) }
+    if caller.is_admin() {
+        return Ok(capture);
+    }
+    if owner != caller.user.id {
+        return Err(Error::not_found());
+    }
+    if app.host.is_some() {
+        // Theirs when it was last looked at; the app may have changed its mind.
+        let session = app.records.session(capture.session_id).await?.ok_or_else(Error::not_found)?;
+        return match app.intake.session(caller.uploader(), &session.key()).await {
+            Err(intake::Refusal::SessionNotFound) => Err(Error::not_found()),
+            found => Ok(found.map(|_| capture)?),
+        };
+    }
+    Ok(capture)
 }
 
 /// Why a capture was not served.

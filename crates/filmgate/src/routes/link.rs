@@ -1,7 +1,7 @@
 //! `POST /assessment/camera/link/{session_id}`: captures belong to an assessment from now on.
 
 use axum::extract::State;
-use records::AssessmentType;
+use records::{AssessmentType, Session};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -20,12 +20,22 @@ const CAPTURES_MAX: usize = 10_000;
 pub struct LinkRequest {
     /// Ids of captures of this session; others count for nothing.
     #[schema(max_items = 10000)]
-    capture_ids: Vec<String>,
+    capture_ids: Vec<CaptureId>,
     /// The assessment, as the app names it: a number or a text.
     #[schema(schema_with = scalar_id)]
     assessment_record_id: serde_json::Value,
     /// What kind of assessment it is.
     assessment_type: LinkType,
+}
+
+/// As Filmgate named the capture when it was uploaded; beside an app's database also as the app's own table names it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum CaptureId {
+    /// Filmgate's, or a key of the app's.
+    Text(String),
+    /// A key of the app's.
+    Number(i64),
 }
 
 /// A number or a text.
@@ -67,6 +77,29 @@ pub struct Linked {
     contamination_prevented: bool,
 }
 
+/// The captures that these ids name. What is no id names none of this session.
+async fn named(app: &App, session: &Session, given: Vec<CaptureId>) -> Result<Vec<Uuid>> {
+    let (mut ids, mut keys) = (Vec::new(), Vec::new());
+    for id in given {
+        let text = match id {
+            CaptureId::Text(text) => text,
+            CaptureId::Number(number) => number.to_string(),
+        };
+        match Uuid::try_parse(&text) {
+            Ok(id) => ids.push(id),
+            Err(_) => keys.push(text),
+        }
+    }
+    if let Some(host) = &app.host
+        && !keys.is_empty()
+    {
+        let filenames = host.filenames(session, &keys).await?;
+        let captures = app.records.captures_of_session(session.id).await?;
+        ids.extend(captures.into_iter().filter(|capture| filenames.contains(&capture.filename)).map(|it| it.id));
+    }
+    Ok(ids)
+}
+
 /// Link captures to an assessment
 ///
 /// A capture that is linked already stays as it is.
@@ -97,12 +130,11 @@ pub async fn link(
         LinkType::Phq => AssessmentType::Phq,
         LinkType::Llm => AssessmentType::Llm,
     };
-    // What is no id names no capture of this session.
-    let ids = request.capture_ids.iter().filter_map(|id| Uuid::try_parse(id).ok()).collect();
+    let ids = named(&app, &gate.session, request.capture_ids).await?;
     let assessment = request.assessment_record_id.to_string();
-    let outcome = app.records.link_captures(gate.session.id, ids, kind, assessment).await?;
+    let outcome = app.records.link_captures(gate.session.id, ids, kind, assessment, app.now()).await?;
     Ok(Data::ok(Linked {
-        session_id: gate.session.id.to_string(),
+        session_id: gate.session.key(),
         captures_updated: outcome.updated,
         captures_already_linked: outcome.already_linked,
         assessment_record_id: request.assessment_record_id,

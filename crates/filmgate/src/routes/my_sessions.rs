@@ -46,8 +46,8 @@ pub async fn my_sessions(State(app): State<App>, caller: SignedIn) -> Result<Jso
             None => None,
         };
         items.push(MySession {
-            id: session.id.to_string(),
-            camera_settings: settings.map(Into::into),
+            id: session.key(),
+            camera_settings: settings.map(SettingsView::for_page),
             created_at: session.created_at.to_string(),
             ended_at: session.ended_at.map(|time| time.to_string()),
         });

@@ -78,7 +78,7 @@ pub async fn session_captures(
     let captures = app.records.captures_of_session(gate.session.id).await?;
     Ok(Json(SessionCaptures {
         status: Status::Olkorect,
-        session_id: gate.session.id.to_string(),
+        session_id: gate.session.key(),
         total_captures: captures.len(),
         captures: captures.into_iter().map(Into::into).collect(),
     }))

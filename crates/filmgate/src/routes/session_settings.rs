@@ -31,6 +31,6 @@ pub async fn session_settings(
     PathVariable(session_id): PathVariable,
 ) -> Result<Json<Data<SessionSettings>>> {
     let gate = owned::session(&app, &caller, &session_id).await?;
-    let session_id = gate.session.id.to_string();
-    Ok(Data::ok(SessionSettings { settings: gate.settings.map(Into::into), session_id }))
+    let session_id = gate.session.key();
+    Ok(Data::ok(SessionSettings { settings: gate.settings.map(SettingsView::for_page), session_id }))
 }

@@ -20,6 +20,8 @@ use crate::extract::{Json, PageQuery, PathVariable, Query};
 pub struct SessionView {
     /// Its id.
     pub id: String,
+    /// The app's own key, where it came from the app's database.
+    pub host_key: Option<String>,
     /// Whose it is.
     pub user_id: i64,
     /// How its photos are taken.
@@ -42,6 +44,7 @@ impl SessionView {
     fn of(session: &Session, total_captures: u64) -> Self {
         Self {
             id: session.id.to_string(),
+            host_key: session.host_key.clone(),
             user_id: session.user_id,
             camera_settings_id: session.camera_settings_id.map(|id| id.to_string()),
             total_captures,

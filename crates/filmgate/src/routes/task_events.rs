@@ -178,11 +178,10 @@ async fn followed(app: &App, caller: &SignedIn, query: &[(String, String)]) -> R
         ([_, ..], [_, ..]) => Err(malformed("Name either tasks or a session")),
         ([], []) => Err(malformed("Name the tasks to follow by task_id, or a session by session_id")),
         ([], [session]) => {
-            let id = Uuid::try_parse(session).unwrap_or_default();
-            let session = app.records.session(id).await?.ok_or_else(Error::not_found)?;
-            if !caller.is_admin() && session.user_id != caller.user.id {
-                return Err(Error::not_found());
-            }
+            let session = match app.intake.session(caller.uploader(), session).await {
+                Err(intake::Refusal::SessionNotFound) => return Err(Error::not_found()),
+                found => found?.session,
+            };
             Ok(Followed::Session(TaskFilter {
                 kind: Some(TaskKind::Process),
                 session_id: Some(session.id),

@@ -10,6 +10,7 @@ mod bucket;
 mod cli;
 mod contract;
 mod documents;
+mod host;
 mod http;
 mod idempotency;
 mod identity;

@@ -76,6 +76,7 @@ pub async fn house_with(limits: Limits) -> House {
         blobs: blobs.clone(),
         derivatives: derivatives.clone(),
         decoder: decoder(),
+        sessions: None,
         clock,
     };
     let intake = Intake::new(rooms, limits, Options::default());

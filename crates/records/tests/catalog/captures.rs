@@ -15,7 +15,7 @@ async fn a_capture_is_linked_once_and_only_of_its_own_session() {
     catalog.record(mine, vec![one, two]).await.unwrap();
     catalog.record(other, vec![elsewhere]).await.unwrap();
     let link = |ids: &[Uuid], assessment: &str| {
-        catalog.link_captures(mine, ids.to_vec(), AssessmentType::Llm, assessment.to_owned())
+        catalog.link_captures(mine, ids.to_vec(), AssessmentType::Llm, assessment.to_owned(), crate::support::at(3))
     };
     let outcome = |updated, already_linked| LinkOutcome { updated, already_linked };
     assert_eq!(link(&[], "1").await.unwrap(), outcome(0, 0));

@@ -37,7 +37,7 @@ async fn what_belongs_to_no_assessment_goes_and_the_rest_stays() {
     let [one, two, three, four] = captures;
     catalog.record(mine, vec![one, two, three]).await.unwrap();
     catalog.record(other, vec![four]).await.unwrap();
-    catalog.link_captures(mine, vec![ids[1]], AssessmentType::Phq, "1".to_owned()).await.unwrap();
+    catalog.link_captures(mine, vec![ids[1]], AssessmentType::Phq, "1".to_owned(), at(3)).await.unwrap();
     let mut gone: Vec<Uuid> = catalog
         .delete_unlinked_captures(mine, "cleanup".to_owned(), at(5))
         .await

@@ -8,6 +8,7 @@ mod captures;
 mod claims;
 mod deletion;
 mod effects;
+mod host;
 mod pages;
 mod people;
 mod postgres;

@@ -16,6 +16,7 @@ pub mod inject;
 pub mod judge;
 pub mod load;
 pub mod loopfs;
+pub mod mariadb;
 pub mod netns;
 pub mod nginx;
 pub mod order;

@@ -26,6 +26,9 @@ const STOP_LIMIT: Duration = Duration::from_secs(60);
 /// Whose everything in it is.
 const OWNER: &str = "filmgate";
 
+/// Who it runs as, where the rig is root.
+const OWNERS: [&str; 2] = ["postgres", "nobody"];
+
 /// How it is asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
@@ -184,7 +187,7 @@ fn psql(url: &str, sql: &str) -> Result<String> {
 
 /// Gives a folder to whoever PostgreSQL runs as.
 fn give(folder: &Path) -> Result<()> {
-    if let Some((user, group)) = owner()? {
+    if let Some((user, group)) = owner(&OWNERS)? {
         chown(folder, Some(user), Some(group)).context("giving PostgreSQL its folder")?;
     }
     Ok(())
@@ -219,7 +222,7 @@ fn spawn(address: SocketAddr, home: &Folder, cluster: &Path, settings: &[String]
 /// A program of PostgreSQL, run by a user that it lets run it.
 fn command(name: &str) -> Result<Command> {
     let mut command = Command::new(binary(name)?);
-    if let Some((user, group)) = owner()? {
+    if let Some((user, group)) = owner(&OWNERS)? {
         command.uid(user).gid(group);
     }
     Ok(command)
@@ -239,8 +242,9 @@ pub fn binary(name: &str) -> Result<PathBuf> {
     newest.with_context(|| format!("no {name}; get it with: apt-get install postgresql"))
 }
 
-/// User and group of whom PostgreSQL is to run as; `None`: as this process.
-fn owner() -> Result<Option<(u32, u32)>> {
+/// User and group of whom an engine is to run as that does not run as root, the first of these that there is; `None`:
+/// as this process.
+pub(super) fn owner(names: &[&str]) -> Result<Option<(u32, u32)>> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
     }
@@ -250,7 +254,7 @@ fn owner() -> Result<Option<(u32, u32)>> {
         let fields: Vec<&str> = line.split(':').collect();
         Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
     };
-    ids("postgres").or_else(|| ids("nobody")).map(Some).context("neither a user postgres nor nobody")
+    names.iter().find_map(|name| ids(name)).map(Some).with_context(|| format!("none of the users {}", names.join(", ")))
 }
 
 #[cfg(test)]

@@ -234,3 +234,53 @@ fn lists_of_numbers() {
         ),
     ]);
 }
+
+#[test]
+fn an_apps_database_goes_with_an_apps_users_and_with_names_that_can_be() {
+    let host = "[host]\ndatabase_url = \"sqlite:////srv/app.db\"\n";
+    check_all(&[
+        (
+            File("[host]\ndatabase_url = \"sqlite:////srv/app.db\""),
+            r#"
+                FILE:2:16: host.database_url is set, and identity.provider is "local": sessions would be the app's, and users Filmgate's own
+                allowed: "flask", "forward" or "jwt" beside the app's database
+                hint: set identity.provider; docs/identity.md says which
+            "#,
+        ),
+        (
+            File("host.write_captures = true"),
+            "
+                FILE:1:23: host.write_captures is true, and host.database_url is empty: there is nothing to write into
+                allowed: host.write_captures together with host.database_url
+                hint: set host.database_url, or leave host.write_captures out
+            ",
+        ),
+        (
+            File(r#"host.captures_columns = ["filname=file", "filename=a.b", "session_id", "id="]"#),
+            r#"
+                FILE:1:25: host.captures_columns: `filname=file` names no column of this table
+                allowed: pairs of a column here and the app's, as ["filename=file", "camera_settings_snapshot="]
+                hint: the column is called filename
+                FILE:1:25: host.captures_columns: `filename=a.b` gives no name in SQL
+                allowed: pairs of a column here and the app's, as ["filename=file", "camera_settings_snapshot="]
+                hint: the default is captures_columns = []
+                FILE:1:25: host.captures_columns: `session_id` is no pair with = between
+                allowed: pairs of a column here and the app's, as ["filename=file", "camera_settings_snapshot="]
+                hint: the column here, =, the app's
+                FILE:1:25: host.captures_columns: `id=` gives no name in SQL
+                allowed: pairs of a column here and the app's, as ["filename=file", "camera_settings_snapshot="]
+                hint: the default is captures_columns = []
+            "#,
+        ),
+        (
+            File(r#"host.users_table = "a.b.c""#),
+            r#"
+                FILE:1:20: host.users_table: `a.b.c` is no name in SQL
+                allowed: the name of a table, with its schema before a dot where that must be said
+                hint: the default is users_table = "users"
+            "#,
+        ),
+    ]);
+    let text = format!("{FLASK}secret_keys = [\"key\"]\n{host}write_captures = true\n");
+    assert!(load(file(&text)).unwrap().host.write_captures);
+}

@@ -286,12 +286,12 @@ fn a_choice_that_there_is_not_or_not_yet() {
             "#,
         ),
         (
-            File(r#"host.database_url = "mysql://x""#),
-            "
-                FILE:1:21: host.database_url: reading a host's database is not in this version yet
-                allowed: nothing: leave it empty
-                hint: remove it, or leave it empty
-            ",
+            File(r#"host.database_url = "oracle://x""#),
+            r#"
+                FILE:1:21: host.database_url: host.database_url begins with postgresql://, mysql://, mariadb:// or sqlite:///
+                allowed: "postgresql://USER:PASSWORD@HOST/DATABASE", "mysql://…", "mariadb://…" or "sqlite:////PATH"; or empty
+                hint: the default is database_url = ""
+            "#,
         ),
     ]);
 }
