@@ -226,6 +226,23 @@ settings! {
         quarantine_keep_days: u64 = 30, in 1..=36_500, as quarantine_keep in days;
     }
 
+    /// What cameras are asked for under pressure: fewer frames of the timer first, then lower quality; then frames
+    /// of the timer are refused. Those of events come last.
+    ["hints"] hints: Hints {
+        /// Ask at all. Pages that do not follow the hints lose nothing by them.
+        enabled: bool = true;
+        /// How long uploads may take on average from their last byte to their answer, in milliseconds,
+        /// before fewer are asked for. Set it well above what they take when all is quiet.
+        answer_max_ms: u64 = 1_000, in 10..=60_000, as answer_max in milliseconds;
+        /// The longest interval that is asked for, in milliseconds.
+        interval_max_ms: u64 = 8_000, in 1_000..=60_000, as interval_max in milliseconds;
+        /// The lowest JPEG quality that is asked for, in percent. 80: it is left alone.
+        quality_percent_min: u32 = 50, in 30..=80;
+        /// The share of uploads under way, of their bytes and of the disk's queue that frames of the
+        /// timer cannot take, in percent. 0: all frames are alike.
+        event_places_percent: u32 = 20, in 0..=90;
+    }
+
     /// The catalog: sessions, photos, users and tasks.
     ["records"] records: Records {
         /// Where it is: "sqlite:PATH" for one server, or `postgres://user:password@host:5432/database`
