@@ -226,8 +226,8 @@ settings! {
         quarantine_keep_days: u64 = 30, in 1..=36_500, as quarantine_keep in days;
     }
 
-    /// What cameras are asked for under pressure: fewer frames of the timer first, then lower quality; then frames
-    /// of the timer are refused. Those of events come last.
+    /// What cameras are asked for under pressure: fewer frames of the timer first, then lower quality;
+    /// then frames of the timer are refused. Those of events come last.
     ["hints"] hints: Hints {
         /// Ask at all. Pages that do not follow the hints lose nothing by them.
         enabled: bool = true;
