@@ -193,6 +193,8 @@ export class Recorder extends EventTarget {
   async start(): Promise<void> {
     if (this.#phase === 'starting' || this.#phase === 'recording') return;
     const attempt = ++this.#attempt;
+    // The clock of before still ran while the camera was away: with the new one there would be two.
+    clearTimeout(this.#clock);
     this.#phase = 'starting';
     this.#reason = null;
     this.#words = this.#code = '';

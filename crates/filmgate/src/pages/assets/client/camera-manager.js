@@ -1086,6 +1086,7 @@ var filmgateScriptUrl = document.currentScript ? new URL("filmgate.js", document
     async start() {
       if (this.#phase === "starting" || this.#phase === "recording") return;
       const attempt = ++this.#attempt;
+      clearTimeout(this.#clock);
       this.#phase = "starting";
       this.#reason = null;
       this.#words = this.#code = "";

@@ -1278,6 +1278,7 @@ var Recorder = class extends EventTarget {
   async start() {
     if (this.#phase === "starting" || this.#phase === "recording") return;
     const attempt = ++this.#attempt;
+    clearTimeout(this.#clock);
     this.#phase = "starting";
     this.#reason = null;
     this.#words = this.#code = "";
