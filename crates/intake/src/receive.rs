@@ -185,6 +185,7 @@ impl Intake {
         if upload.of_timer {
             self.gives_way()?;
         }
+        self.blobs.refuse_if_full()?;
         let mut place = self.admission.enter(user_id, upload.content_length.unwrap_or(0), upload.of_timer)?;
         let earlier = match key.clone() {
             Some(key) => self.records.idempotency_record(user_id, key).await?,
