@@ -100,7 +100,7 @@ pub struct BlobsOptions {
     pub durable: bool,
     /// Most disk operations under way at once.
     pub disk_workers: usize,
-    /// Most disk operations waiting; beyond, [`Error::Overloaded`].
+    /// Most disk operations waiting; beyond, whoever has not begun meets [`Error::Overloaded`].
     pub disk_queue_max: usize,
     /// Room that stays free on the disk; below it nothing is staged ([`Error::Full`]).
     pub free_bytes_min: u64,
@@ -191,6 +191,12 @@ impl Blobs {
         matches!(self.store, Store::S3(_))
     }
 
+    /// [`Error::Overloaded`] where as much work waits as may. For the door: whoever was let in is not refused later.
+    pub fn refuse_if_full(&self) -> Result<()> {
+        self.pool.refuse_if_full()?;
+        if let Store::S3(s3) = &self.store { s3.refuse_if_full() } else { Ok(()) }
+    }
+
     /// Begins to take bytes in. Nothing touches the disk before there are some worth it.
     pub fn stage(&self) -> Staging {
         Staging::new(self.staging.clone(), self.pool.clone())
@@ -236,6 +242,7 @@ impl Blobs {
     pub async fn open_verified(&self, key: String, part: Part, sha256: [u8; 32]) -> Result<(File, u64)> {
         match &self.store {
             Store::Folder(folder) => {
+                self.pool.refuse_if_full()?;
                 let folder = folder.clone();
                 self.pool.run(move || folder.open_verified(&key, part, &sha256)).await
             }
@@ -246,7 +253,7 @@ impl Blobs {
     /// Reads the next piece of an open blob on the disk pool; empty at its end.
     pub async fn read_piece(&self, mut file: File, bytes_max: usize) -> Result<(File, Vec<u8>)> {
         self.pool
-            .run_always(move || {
+            .run(move || {
                 use std::io::Read;
                 let mut piece = Vec::with_capacity(bytes_max);
                 (&mut file).take(bytes_max as u64).read_to_end(&mut piece)?;
@@ -417,7 +424,7 @@ impl Blobs {
         work: impl FnOnce(&Folder) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let folder = folder.clone();
-        self.pool.run_always(move || work(&folder)).await
+        self.pool.run(move || work(&folder)).await
     }
 }
 

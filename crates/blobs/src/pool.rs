@@ -34,17 +34,7 @@ impl DiskPool {
         (self.waiting.load(Ordering::Relaxed), self.queue_max)
     }
 
-    /// Runs `work` when a place is free; [`Error::Overloaded`] at once where too much waits already.
-    pub(crate) async fn run<T, F>(&self, work: F) -> Result<T>
-    where
-        T: Send + 'static,
-        F: FnOnce() -> Result<T> + Send + 'static,
-    {
-        self.refuse_if_full()?;
-        self.run_always(work).await
-    }
-
-    /// [`Error::Overloaded`] where as much waits as may.
+    /// [`Error::Overloaded`] where as much waits as may: asked by whoever has not begun.
     pub(crate) fn refuse_if_full(&self) -> Result<()> {
         if self.places.available_permits() == 0 && self.waiting.load(Ordering::Relaxed) >= self.queue_max {
             return Err(Error::Overloaded);
@@ -52,8 +42,9 @@ impl DiskPool {
         Ok(())
     }
 
-    /// Runs `work` however much waits: for what ends something that was begun, where refusing would leave litter.
-    pub(crate) async fn run_always<T, F>(&self, work: F) -> Result<T>
+    /// Runs `work` when a place is free, however much waits: what was begun is ended, for a refusal would waste all that
+    /// a slow phone has sent, or leave litter.
+    pub(crate) async fn run<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce() -> Result<T> + Send + 'static,

@@ -285,6 +285,13 @@ fn intake_options(config: &Config) -> intake::Options {
             Original::Strip => intake::Original::Strip,
         },
         near_duplicate_bits_max: config.processing.near_duplicate_bits_max,
+        hints: intake::HintOptions {
+            enabled: config.hints.enabled,
+            answer_max: config.hints.answer_max(),
+            interval_max: config.hints.interval_max(),
+            quality_percent_min: config.hints.quality_percent_min,
+            event_places_percent: config.hints.event_places_percent,
+        },
     }
 }
 

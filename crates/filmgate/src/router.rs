@@ -61,11 +61,15 @@ pub fn openapi_document() -> OpenApi {
 /// The whole server.
 pub fn router(app: App) -> Router {
     let (routes, _) = documented().split_for_parts();
-    let mut routes = routes.route("/", get(pages::home)).route("/pages/{name}", get(pages::asset));
+    let mut routes = routes
+        .route("/", get(pages::home))
+        .route("/pages/{*name}", get(pages::asset))
+        .route("/client/{name}", get(pages::client));
     if app.config.api.docs {
         routes = routes.route("/api/v1/docs", get(pages::api_docs));
     }
     routes
+        .route_layer(from_fn_with_state(app.clone(), r::hints::hints))
         .fallback(async || Error::not_found())
         .method_not_allowed_fallback(async || Error::method_not_allowed())
         .layer(Extension(r::task_events::Streams::default()))

@@ -2,15 +2,18 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::pressure::Pressure;
 use crate::{Limits, Refusal};
 
 #[derive(Clone)]
 pub(crate) struct Admission {
     limits: Arc<Limits>,
+    pressure: Pressure,
     under_way: Arc<Mutex<UnderWay>>,
     requests_gauge: Gauge,
     bytes_gauge: Gauge,
@@ -37,8 +40,14 @@ pub(crate) struct Place {
 }
 
 impl Admission {
-    pub(crate) fn new(limits: Arc<Limits>) -> Self {
-        Self { limits, under_way: Arc::default(), requests_gauge: Gauge::default(), bytes_gauge: Gauge::default() }
+    pub(crate) fn new(limits: Arc<Limits>, pressure: Pressure) -> Self {
+        Self {
+            limits,
+            pressure,
+            under_way: Arc::default(),
+            requests_gauge: Gauge::default(),
+            bytes_gauge: Gauge::default(),
+        }
     }
 
     pub(crate) fn register_metrics(&self, registry: &mut Registry) {
@@ -55,8 +64,8 @@ impl Admission {
     }
 
     /// A place for one more upload of this user, `expected_bytes` of it reserved: an upload that would not fit is
-    /// refused before its first byte and not after its last.
-    pub(crate) fn enter(&self, user_id: i64, expected_bytes: u64) -> Result<Place, Refusal> {
+    /// refused before its first byte and not after its last. Frames of the timer cannot take the last places.
+    pub(crate) fn enter(&self, user_id: i64, expected_bytes: u64, interval: bool) -> Result<Place, Refusal> {
         let mut under_way = self.lock();
         let of_user = under_way.by_user.get(&user_id).copied().unwrap_or_default();
         if of_user.requests >= self.limits.uploads_in_flight_per_user_max {
@@ -64,6 +73,17 @@ impl Admission {
         }
         if under_way.total.requests >= self.limits.uploads_in_flight_max {
             return Err(Refusal::Overloaded);
+        }
+        if interval {
+            let requests_max = self.pressure.interval_share(self.limits.uploads_in_flight_max as u64);
+            let bytes_max = self.pressure.interval_share(self.limits.bytes_in_flight_max);
+            let bytes = under_way.total.bytes.saturating_add(expected_bytes);
+            // One alone is taken as long as it fits at all.
+            let is_alone = under_way.total.requests == 0;
+            if under_way.total.requests as u64 >= requests_max || (bytes > bytes_max && !is_alone) {
+                self.pressure.refused_interval(Instant::now());
+                return Err(Refusal::IntervalFramesRefused);
+            }
         }
         self.reserve(&mut under_way, user_id, expected_bytes)?;
         under_way.total.requests += 1;

@@ -18,6 +18,7 @@ mod gate;
 mod import;
 mod keys;
 mod metadata;
+mod pressure;
 mod process;
 mod publish;
 mod receive;
@@ -26,6 +27,7 @@ mod source;
 mod sweep;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use blobs::Blobs;
 use decoder::Decoder;
@@ -37,6 +39,7 @@ pub use delete::FileRefusal;
 pub use fsck::{FsckOptions, FsckReport};
 pub use gate::Trigger;
 pub use import::{OldPhoto, Ready, Unusable};
+pub use pressure::{HintOptions, Wish};
 pub use process::ProcessOutcome;
 pub use receive::{BodyError, FormKind, Receipt, Skipped, StoredCapture, Upload, Uploader, contract_time};
 pub use refusal::{ERROR_CODES, Refusal};
@@ -92,7 +95,7 @@ pub enum Original {
 }
 
 /// What a deployment chose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// What is checked before the answer.
     pub verify: Verify,
@@ -100,11 +103,18 @@ pub struct Options {
     pub original: Original,
     /// Most differing bits of a near-duplicate's perceptual hash.
     pub near_duplicate_bits_max: u32,
+    /// What is asked of cameras under pressure.
+    pub hints: HintOptions,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { verify: Verify::Structure, original: Original::Keep, near_duplicate_bits_max: 6 }
+        Self {
+            verify: Verify::Structure,
+            original: Original::Keep,
+            near_duplicate_bits_max: 6,
+            hints: HintOptions::default(),
+        }
     }
 }
 
@@ -141,6 +151,7 @@ pub struct Intake {
     limits: Arc<Limits>,
     clock: Clock,
     admission: admission::Admission,
+    pressure: pressure::Pressure,
     keys_in_progress: keys::KeysInProgress,
     metrics: receive::Metrics,
 }
@@ -150,6 +161,7 @@ impl Intake {
     pub fn new(rooms: Rooms, limits: Limits, options: Options) -> Self {
         let Rooms { records, blobs, derivatives, decoder, sessions, clock } = rooms;
         let limits = Arc::new(limits);
+        let pressure = pressure::Pressure::new(options.hints.clone(), Instant::now());
         Self {
             records,
             blobs,
@@ -158,7 +170,8 @@ impl Intake {
             options,
             sessions,
             verifying: Arc::new(Semaphore::new(VERIFYING_MAX)),
-            admission: admission::Admission::new(limits.clone()),
+            admission: admission::Admission::new(limits.clone(), pressure.clone()),
+            pressure,
             limits,
             clock,
             keys_in_progress: keys::KeysInProgress::default(),
@@ -170,11 +183,17 @@ impl Intake {
     pub fn register_metrics(&self, registry: &mut prometheus_client::registry::Registry) {
         self.metrics.register(registry);
         self.admission.register_metrics(registry);
+        self.pressure.register_metrics(registry);
     }
 
     /// The store of what processing makes.
     pub fn derivatives(&self) -> &Blobs {
         &self.derivatives
+    }
+
+    /// What is asked of cameras just now.
+    pub fn wish(&self) -> Wish {
+        self.pressure.wish(Instant::now())
     }
 
     /// Uploads under way, and the most there may be.

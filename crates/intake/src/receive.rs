@@ -1,5 +1,7 @@
 //! The door: one upload from its headers to its receipt.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use futures_util::Stream;
 use jiff::Timestamp;
@@ -54,6 +56,8 @@ pub struct Upload {
     pub content_length: Option<u64>,
     /// The `Idempotency-Key`, as sent.
     pub idempotency_key: Option<String>,
+    /// The client says beforehand that these are frames of the timer, which give way to those of events.
+    pub of_timer: bool,
 }
 
 /// Why a body did not arrive whole.
@@ -160,13 +164,29 @@ impl Intake {
         E: Into<BodyError> + 'static,
     {
         self.metrics.uploads.inc();
+        let outcome = self.take_in(upload, body).await;
+        if matches!(outcome, Err(Refusal::Overloaded)) {
+            self.pressure.refused(Instant::now());
+        }
+        outcome
+    }
+
+    async fn take_in<S, E>(&self, upload: Upload, body: S) -> Result<Receipt, Refusal>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+        E: Into<BodyError> + 'static,
+    {
         if upload.content_length.is_some_and(|length| length > self.limits.request_bytes_max) {
             return Err(Refusal::RequestTooLarge(self.limits.request_bytes_max));
         }
         let user_id = upload.uploader.user_id;
         let key = upload.idempotency_key.as_deref().map(keys::parse).transpose()?;
         let held_key = key.as_deref().map(|key| self.keys_in_progress.hold(user_id, key)).transpose()?;
-        let mut place = self.admission.enter(user_id, upload.content_length.unwrap_or(0))?;
+        if upload.of_timer {
+            self.gives_way()?;
+        }
+        self.blobs.refuse_if_full()?;
+        let mut place = self.admission.enter(user_id, upload.content_length.unwrap_or(0), upload.of_timer)?;
         let earlier = match key.clone() {
             Some(key) => self.records.idempotency_record(user_id, key).await?,
             None => None,
@@ -180,6 +200,7 @@ impl Intake {
         let reader =
             FormReader { intake: self, upload: &upload, place: &mut place, replaying: earlier.is_some(), gate };
         let mut form = reader.read(body).await?;
+        let whole = Instant::now();
         if let Some(earlier) = earlier {
             self.metrics.replays.inc();
             return Answered { record: earlier }.replay(form.digest);
@@ -200,7 +221,19 @@ impl Intake {
             drop((place, held_key));
             outcome
         });
-        settled.await.map_err(|error| Refusal::Internal(error.to_string()))?
+        let outcome = settled.await.map_err(|error| Refusal::Internal(error.to_string()))?;
+        self.pressure.answered(whole.elapsed(), Instant::now());
+        outcome
+    }
+
+    /// Whether a frame of the timer has to give way before anything of it is read.
+    fn gives_way(&self) -> Result<(), Refusal> {
+        let (waiting, waiting_max) = self.blobs.queue();
+        if waiting as u64 >= self.pressure.interval_share(waiting_max as u64) {
+            self.pressure.refused_interval(Instant::now());
+            return Err(Refusal::IntervalFramesRefused);
+        }
+        if self.pressure.turns_away(Instant::now()) { Err(Refusal::IntervalFramesRefused) } else { Ok(()) }
     }
 
     /// Whether this session takes captures of this uploader, as soon as its id is known. Absent and another's are

@@ -54,6 +54,8 @@ pub enum Refusal {
     TooManyUploads,
     #[error("The server has as many uploads under way as it takes; try again shortly")]
     Overloaded,
+    #[error("The server takes frames of the timer less often just now; try again shortly")]
+    IntervalFramesRefused,
     #[error("Another program holds the catalog; try again shortly")]
     CatalogBusy,
     #[error("The app's database, which says who may do this, does not answer; try again shortly")]
@@ -108,6 +110,7 @@ pub const ERROR_CODES: &[(&str, u16)] = &[
     ("idempotency_key_in_progress", 409),
     ("too_many_uploads", 429),
     ("overloaded", 503),
+    ("interval_frames_refused", 503),
     ("session_unsettled", 503),
     ("host_unavailable", 503),
     ("catalog_away", 503),
@@ -149,6 +152,7 @@ impl Refusal {
             Self::IdempotencyKeyInProgress => "idempotency_key_in_progress",
             Self::TooManyUploads => "too_many_uploads",
             Self::Overloaded | Self::CatalogBusy => "overloaded",
+            Self::IntervalFramesRefused => "interval_frames_refused",
             Self::SessionUnsettled => "session_unsettled",
             Self::HostUnavailable(_) => "host_unavailable",
             Self::CatalogAway => "catalog_away",

@@ -166,19 +166,27 @@ class Stack:
 
     # --- Filmgate
 
-    def start_filmgate(self, **settings: str) -> None:
-        if self.filmgate_binary is None:
-            raise RuntimeError("no Filmgate was given: --bin target/release/filmgate")
-        environment = {
+    def filmgate_environment(self) -> dict[str, str]:
+        return {
             "FILMGATE__DATA_DIR": str(self.work / "filmgate-data"),
             "FILMGATE__SERVER__LISTEN": f"127.0.0.1:{self.filmgate_port}",
             "FILMGATE__SERVER__PUBLIC_URL": f"http://127.0.0.1:{self.nginx_port}",
             "FILMGATE__IDENTITY__FLASK__SECRET_KEYS": self.secret_key,
             "FILMGATE__HOST__DATABASE_URL": self.database_url,
-            **settings,
         }
-        self.start("filmgate", [self.filmgate_binary, "serve", "--config", HERE / "filmgate.toml"], **environment)
+
+    def start_filmgate(self, **settings: str) -> None:
+        if self.filmgate_binary is None:
+            raise RuntimeError("no Filmgate was given: --bin target/release/filmgate")
+        words: list[str | Path] = [self.filmgate_binary, "serve", "--config", HERE / "filmgate.toml"]
+        self.start("filmgate", words, **self.filmgate_environment(), **settings)
         wait_until("Filmgate is ready", lambda: answers(f"http://127.0.0.1:{self.filmgate_port}/readyz"))
+
+    def filmgate(self, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """A command of Filmgate's, beside the server or without one."""
+        command: list[str | Path] = [self.filmgate_binary or "filmgate", *words, "--config", HERE / "filmgate.toml"]
+        environment = {**os.environ, **self.filmgate_environment(), **settings}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def nginx() -> str:

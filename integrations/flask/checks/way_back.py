@@ -1,5 +1,6 @@
 """Back to the app: by itself while Filmgate is away, and by hand for good."""
 
+import json
 import signal
 
 from .after import FILE
@@ -37,6 +38,19 @@ def back_by_hand(checks: Checks, stack: Stack, alice: Participant) -> None:
         checks.equal(f"{name}, which Filmgate took, is still shown", alice.browser.get(FILE + name).body, data)
     names = sorted([*alice.app_photos, *alice.filmgate_photos])
     checks.soon("the app's page lists all, each once", lambda: sorted(alice.browser.listed(alice.session)), names)
+
+
+def taken_over(checks: Checks, stack: Stack, alice: Participant) -> None:
+    checks.part("The app's photos taken over")
+    told = json.loads(stack.filmgate("import", "--uploads", str(stack.uploads), "--json").stdout or "{}")
+    lost = {row["filename"] for row in told["overwritten"]}
+    checks.check("the slow uploads of one second took one file, and each that is lost is named", len(lost) > 0, told)
+    checks.equal("no row is without its file", told["rows_without_file"], [])
+    stack.switch("after")
+    for name, data in alice.app_photos.items():
+        checks.equal(f"{name}, which the app took, is shown by Filmgate", alice.browser.get(FILE + name).body, data)
+    again = json.loads(stack.filmgate("import", "--uploads", str(stack.uploads), "--json").stdout or "{}")
+    checks.equal("a second import finds nothing new", again["imported"], 0)
 
 
 def upload_to_app(checks: Checks, alice: Participant, what: str, seed: int) -> None:

@@ -166,6 +166,10 @@ impl S3 {
         self.requests.queue()
     }
 
+    pub(crate) fn refuse_if_full(&self) -> Result<()> {
+        self.requests.refuse_if_full()
+    }
+
     /// Whether the folder of what waits to be shipped takes nothing until restart.
     pub(crate) fn is_stopped(&self) -> bool {
         self.shipping.as_ref().is_some_and(|shipping| shipping.folder.is_stopped())

@@ -34,7 +34,7 @@ impl Scratch {
                 staging.check_room().map_err(|_| crate::Error::Overloaded)?;
                 nameless(&staging.staging_path(""))
             };
-            s3.disk.run_always(make).await?
+            s3.disk.run(make).await?
         };
         let gathered = Vec::with_capacity(GATHERED_BYTES.min(usize::try_from(size_bytes).unwrap_or(GATHERED_BYTES)));
         Ok(Self { file: Some(file), gathered })
@@ -48,7 +48,7 @@ impl Scratch {
     async fn flush(&mut self, s3: &S3) -> Result<()> {
         let Some(mut file) = self.file.take() else { return Ok(()) };
         let mut gathered = std::mem::take(&mut self.gathered);
-        let written = s3.disk.run_always(move || {
+        let written = s3.disk.run(move || {
             file.write_all(&gathered)?;
             gathered.clear();
             Ok((file, gathered))

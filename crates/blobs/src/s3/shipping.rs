@@ -98,7 +98,7 @@ impl S3 {
     ) -> Result<Option<T>> {
         let Some(shipping) = &self.shipping else { return Ok(None) };
         let folder = shipping.folder.clone();
-        match self.disk.run_always(move || work(&folder)).await {
+        match self.disk.run(move || work(&folder)).await {
             Ok(found) => Ok(Some(found)),
             Err(Error::NotFound) => Ok(None),
             Err(error) => Err(error),
@@ -168,7 +168,7 @@ impl S3 {
             .await;
         let over = time_folder(jiff::Timestamp::now().as_second() - OVER);
         let folder = shipping.folder.clone();
-        self.disk.run_always(move || folder.remove_empty_before(&over)).await?;
+        self.disk.run(move || folder.remove_empty_before(&over)).await?;
         Ok(failed)
     }
 
@@ -176,7 +176,7 @@ impl S3 {
     async fn waiting(&self, shipping: &Shipping) -> Result<(Waiting, Vec<String>)> {
         let folder = shipping.folder.clone();
         self.disk
-            .run_always(move || {
+            .run(move || {
                 let (mut waiting, mut keys) = (Waiting::default(), Vec::new());
                 for minute in folder.time_folders()? {
                     for blob in folder.list(&minute)? {
@@ -206,7 +206,7 @@ impl S3 {
     /// Into the bucket, and only then out of the folder. Cut off in between, the next start finds it in both.
     async fn ship_one(&self, shipping: &Shipping, key: &str) -> Result<u64> {
         let (folder, name) = (shipping.folder.clone(), key.to_owned());
-        let opened = self.disk.run_always(move || {
+        let opened = self.disk.run(move || {
             let (mut file, size_bytes) = folder.open_part(&name, Part::WHOLE)?;
             let sha256 = sha256_of(&mut file)?;
             Ok((file, size_bytes, sha256))
@@ -224,7 +224,7 @@ impl S3 {
             outcome => outcome?,
         }
         let (folder, name) = (shipping.folder.clone(), key.to_owned());
-        match self.disk.run_always(move || folder.unlink(&name)).await {
+        match self.disk.run(move || folder.unlink(&name)).await {
             Ok(()) => Ok(size_bytes),
             Err(Error::NotFound) => {
                 // Deleted while it was under way: it must not come back by this.

@@ -25,7 +25,7 @@ impl Source {
         let left = self.size_bytes.saturating_sub(offset_bytes).min(size_bytes);
         let file = self.file.clone();
         self.pool
-            .run_always(move || {
+            .run(move || {
                 let mut bytes = vec![0; usize::try_from(left).unwrap_or(0)];
                 file.read_exact_at(&mut bytes, offset_bytes)?;
                 Ok(bytes)

@@ -38,7 +38,6 @@ impl S3 {
         if let (true, Some(shipping)) = (self.options.ship_later, &self.shipping) {
             return self.publish_here(shipping, blobs).await;
         }
-        self.requests.refuse_if_full()?;
         let s3 = self.clone();
         let work = tokio::spawn(async move { s3.publish_all(blobs).await });
         work.await.map_err(|error| Error::Io(std::io::Error::other(error)))?

@@ -32,7 +32,7 @@ cases! {
     what_is_set_aside_is_kept_and_goes_by_age
     folders_are_listed_oldest_first_with_what_lies_in_them
     a_disk_below_its_free_room_takes_nothing_and_still_reads_and_deletes
-    more_work_than_may_wait_is_refused_at_once_and_endings_are_not
+    more_work_than_may_wait_is_refused_at_the_door_and_what_was_begun_waits
     a_future_dropped_in_the_middle_leaves_no_file_and_no_count
     a_store_is_empty_until_something_is_published
     an_upload_that_a_crash_cut_off_is_found
@@ -332,7 +332,7 @@ async fn a_disk_below_its_free_room_takes_nothing_and_still_reads_and_deletes(en
 }
 
 /// One place to work, nowhere to wait, and somebody who works.
-async fn more_work_than_may_wait_is_refused_at_once_and_endings_are_not(engine: Engine) {
+async fn more_work_than_may_wait_is_refused_at_the_door_and_what_was_begun_waits(engine: Engine) {
     let store = engine.store_with(BlobsOptions { disk_workers: 1, disk_queue_max: 0, ..BlobsOptions::default() });
     store.publish(b"photo", &key("a.jpg")).await.unwrap();
     let (begun, begins) = std::sync::mpsc::channel();
@@ -343,25 +343,39 @@ async fn more_work_than_may_wait_is_refused_at_once_and_endings_are_not(engine: 
     }));
     tokio::task::spawn_blocking(move || begins.recv().unwrap()).await.unwrap();
 
-    let error = store.blobs.stage().finish(|_| ()).await.err().unwrap();
+    let error = store.blobs.refuse_if_full().unwrap_err();
     assert!(matches!(error, Error::Overloaded), "{error}");
-    let mut staging = store.blobs.stage();
-    let error = staging.write(&bytes(40_000)).await.unwrap_err();
-    assert!(matches!(error, Error::Overloaded), "{error}");
-    staging.write(b"more").await.unwrap();
-    staging.finish(|_| ()).await.err().expect("what was refused in the middle is not whole");
+    if engine == Engine::Folder {
+        let error = store.blobs.open_verified(key("a.jpg"), Part::WHOLE, sha256(b"photo")).await.unwrap_err();
+        assert!(matches!(error, Error::Overloaded), "{error}");
+    }
+    // Let in before, and whole now: it waits.
+    let begun = tokio::spawn({
+        let mut staging = store.blobs.stage();
+        async move {
+            staging.write(&bytes(40_000)).await?;
+            staging.finish(|_| ()).await
+        }
+    });
+    while store.blobs.queue() != (1, 0) {
+        tokio::task::yield_now().await;
+    }
 
     let deleting = tokio::spawn({
         let blobs = store.blobs.clone();
         async move { blobs.delete(key("a.jpg")).await }
     });
     // A bucket does not wait for the disk.
-    while engine == Engine::Folder && store.blobs.queue() != (1, 0) {
+    while engine == Engine::Folder && store.blobs.queue() != (2, 0) {
         tokio::task::yield_now().await;
     }
     go_on.send(()).unwrap();
     deleting.await.unwrap().unwrap();
     drop(slow.await.unwrap().unwrap());
+    let (staged, ()) = begun.await.unwrap().unwrap();
+    assert_eq!((staged.size_bytes, staged.sha256), (40_000, sha256(&bytes(40_000))));
+    drop(staged);
+    store.blobs.refuse_if_full().unwrap();
     assert_eq!(store.blobs.queue(), (0, 0));
     store.nothing_is_staged().await;
 }

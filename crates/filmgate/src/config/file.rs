@@ -66,30 +66,14 @@ impl Document<'_> {
         for error in &errors {
             self.syntax(error.span().map_or(0, |span| span.start), error.message());
         }
-        for (name, value) in document.get_ref() {
-            let known = SECTIONS.iter().find(|section| section.name == name.get_ref().as_ref());
-            match (known, value.get_ref()) {
-                (Some(section), DeValue::Table(table)) => self.keys(section.name, table),
-                _ if !self.is_legible(name, value) => {}
-                (Some(section), _) => {
-                    let what = format!("{} is a section, not a setting", section.name);
-                    self.unknown(name.span(), what, format!("write [{}], and its settings below", section.name));
-                }
-                (None, DeValue::Table(_)) if find(name.get_ref()).is_none() => {
-                    let hint = match suggest::section(name.get_ref()) {
-                        Some(section) => format!("did you mean [{section}]?"),
-                        None => format!("the sections are {}", sections()),
-                    };
-                    self.unknown(name.span(), format!("unknown section [{}]", name.get_ref()), hint);
-                }
-                (None, _) => self.key("", name, value, document.get_ref()),
-            }
-        }
+        self.keys("", document.get_ref());
     }
 
+    /// What stands in a section; in the file itself, where its name is empty.
     fn keys(&mut self, section: &'static str, table: &DeTable<'_>) {
         for (name, value) in table {
-            let below = format!("{section}.{}", name.get_ref());
+            let below =
+                if section.is_empty() { name.get_ref().to_string() } else { format!("{section}.{}", name.get_ref()) };
             let known = SECTIONS.iter().find(|section| section.name == below);
             match (known, value.get_ref()) {
                 (Some(section), DeValue::Table(table)) => self.keys(section.name, table),
@@ -98,7 +82,9 @@ impl Document<'_> {
                     let what = format!("{} is a section, not a setting", section.name);
                     self.unknown(name.span(), what, format!("write [{}], and its settings below", section.name));
                 }
-                (None, DeValue::Table(_)) if find(&below).is_none() && has_sections(section) => {
+                (None, DeValue::Table(_))
+                    if find(&below).is_none() && (section.is_empty() || has_sections(section)) =>
+                {
                     let hint = match suggest::section(&below) {
                         Some(section) => format!("did you mean [{section}]?"),
                         None => format!("the sections are {}", sections()),

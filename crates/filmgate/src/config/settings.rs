@@ -188,7 +188,7 @@ settings! {
         verify: Verify = Verify::Structure;
         /// Threads for disk work: writing, syncing, renaming.
         disk_workers: usize = 16, in 1..=1_024;
-        /// Pieces of disk work waiting for a thread; beyond them, uploads get a 503.
+        /// Pieces of disk work waiting for a thread; beyond them, new uploads get a 503. One let in already waits.
         disk_queue_max: usize = 1_024, in 1..=1_000_000;
         /// Largest photo, in bytes.
         upload_bytes_max: u64 = 33_554_432, in 1..=1_099_511_627_776;
@@ -224,6 +224,23 @@ settings! {
         idempotency_keep_days: u64 = 400, in 1..=36_500, as idempotency_keep in days;
         /// How long files that nothing refers to are kept aside before they are deleted, in days.
         quarantine_keep_days: u64 = 30, in 1..=36_500, as quarantine_keep in days;
+    }
+
+    /// What cameras are asked for under pressure: fewer frames of the timer first, then lower quality;
+    /// then frames of the timer are refused. Those of events come last.
+    ["hints"] hints: Hints {
+        /// Ask at all. Pages that do not follow the hints lose nothing by them.
+        enabled: bool = true;
+        /// How long uploads may take on average from their last byte to their answer, in milliseconds,
+        /// before fewer are asked for. Set it well above what they take when all is quiet.
+        answer_max_ms: u64 = 1_000, in 10..=60_000, as answer_max in milliseconds;
+        /// The longest interval that is asked for, in milliseconds.
+        interval_max_ms: u64 = 8_000, in 1_000..=60_000, as interval_max in milliseconds;
+        /// The lowest JPEG quality that is asked for, in percent. 80: it is left alone.
+        quality_percent_min: u32 = 50, in 30..=80;
+        /// The share of uploads under way, of their bytes and of the disk's queue that frames of the
+        /// timer cannot take, in percent. 0: all frames are alike.
+        event_places_percent: u32 = 20, in 0..=90;
     }
 
     /// The catalog: sessions, photos, users and tasks.

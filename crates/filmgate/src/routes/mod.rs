@@ -6,6 +6,7 @@ pub mod captures;
 pub mod cleanup;
 pub mod file;
 pub mod health;
+pub mod hints;
 pub mod link;
 pub mod my_sessions;
 pub mod session_captures;

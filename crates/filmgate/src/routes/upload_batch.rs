@@ -112,14 +112,23 @@ pub struct BatchForm {
 /// captures, which are there at once whatever the number. Where both are stated, `respond-async` wins. A form sent
 /// again is answered in the form that this request asks for; an answer that was kept by a version without tasks comes
 /// as a 200.
+///
+/// Under pressure every answer, of whatever status, says what is asked of cameras: `Filmgate-Interval-Ms` and
+/// `Filmgate-Quality`. An answer without them asks for nothing. Frames of events are refused last: say by
+/// `Filmgate-Trigger: INTERVAL` which forms hold frames of the timer alone.
 #[utoipa::path(post, path = "/assessment/camera/upload", tag = "Captures of a page",
     params(("Idempotency-Key" = Option<String>, Header, nullable = false, pattern = "^[!-~]{1,255}$", description = "1 to 255 visible ASCII characters, unique for this form"),
-           ("Prefer" = Option<String>, Header, nullable = false, description = "`respond-async` or `wait=SECONDS`; others are ignored")),
+           ("Prefer" = Option<String>, Header, nullable = false, description = "`respond-async` or `wait=SECONDS`; others are ignored"),
+           ("Filmgate-Trigger" = Option<String>, Header, nullable = false, description = "`INTERVAL`: frames of the timer, which give way to those of events; anything else is ignored")),
     request_body(content = BatchForm, content_type = "multipart/form-data"),
     responses((status = 200, description = "Stored", body = Uploaded,
-                headers(("Preference-Applied" = String, description = "`wait=SECONDS`, where the request asked for it"), ("Vary" = String, description = "`Prefer`"))),
+                headers(("Preference-Applied" = String, description = "`wait=SECONDS`, where the request asked for it"), ("Vary" = String, description = "`Prefer`"),
+                        ("Filmgate-Interval-Ms" = u32, description = "Under pressure: frames of the timer no closer together than this"),
+                        ("Filmgate-Quality" = f32, description = "Under more pressure: the JPEG quality of frames to come, from 0 to 1"))),
               (status = 202, description = "Stored, and told by its tasks", body = Queued,
-                headers(("Preference-Applied" = String, description = "`respond-async`, where the request asked for it"), ("Vary" = String, description = "`Prefer`"))),
+                headers(("Preference-Applied" = String, description = "`respond-async`, where the request asked for it"), ("Vary" = String, description = "`Prefer`"),
+                        ("Filmgate-Interval-Ms" = u32, description = "Under pressure: frames of the timer no closer together than this"),
+                        ("Filmgate-Quality" = f32, description = "Under more pressure: the JPEG quality of frames to come, from 0 to 1"))),
               (status = "default", response = SnafuResponse)))]
 pub async fn upload_batch(State(app): State<App>, caller: SignedIn, request: Request) -> Result<Response> {
     let preferences = Preferences::of(request.headers());
@@ -168,6 +177,7 @@ pub(super) async fn receive(app: &App, caller: &SignedIn, kind: FormKind, reques
         boundary: boundary(headers)?,
         content_length: headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok()),
         idempotency_key: idempotency_key(headers)?,
+        of_timer: super::hints::is_of_timer(headers),
     };
     let body = request.into_body().into_data_stream();
     Ok(app.intake.receive(upload, body.map(|chunk| chunk.map_err(|error| body_error(&error)))).await?)

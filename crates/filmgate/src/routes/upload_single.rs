@@ -43,10 +43,12 @@ pub struct SingleForm {
 
 /// Upload one frame
 ///
-/// Refused (409) where the session has no active camera settings, or they do not want this trigger.
+/// Refused (409) where the session has no active camera settings, or they do not want this trigger. Answers carry the
+/// same hints as those of a batch.
 #[utoipa::path(post, path = "/assessment/camera/upload-single/{session_id}", tag = "Captures of a page",
     params(("session_id" = Uuid, Path, description = "The assessment session"),
-           ("Idempotency-Key" = Option<String>, Header, nullable = false, pattern = "^[!-~]{1,255}$", description = "1 to 255 visible ASCII characters, unique for this form")),
+           ("Idempotency-Key" = Option<String>, Header, nullable = false, pattern = "^[!-~]{1,255}$", description = "1 to 255 visible ASCII characters, unique for this form"),
+           ("Filmgate-Trigger" = Option<String>, Header, nullable = false, description = "`INTERVAL`: a frame of the timer, which gives way to those of events; anything else is ignored")),
     request_body(content = SingleForm, content_type = "multipart/form-data"),
     responses((status = 200, description = "Stored", body = Data<SingleUploaded>), (status = "default", response = SnafuResponse)))]
 pub async fn upload_single(

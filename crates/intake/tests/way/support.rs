@@ -123,6 +123,7 @@ pub fn batch(uploader: Uploader) -> Upload {
         boundary: BOUNDARY.to_owned(),
         content_length: None,
         idempotency_key: None,
+        of_timer: false,
     }
 }
 

@@ -54,7 +54,7 @@ fn names_below_a_section_that_are_none() {
             File("[flask]\ncookie_name = \"x\""),
             "
                 FILE:1:2: unknown section [flask]
-                hint: the sections are server, ingest, records, blobs, processing, jobs, webhook, celery, identity, identity.flask, identity.forward, identity.jwt, host, log, api
+                hint: the sections are server, ingest, hints, records, blobs, processing, jobs, webhook, celery, identity, identity.flask, identity.forward, identity.jwt, host, log, api
             ",
         ),
         (

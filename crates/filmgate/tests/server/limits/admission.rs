@@ -159,6 +159,34 @@ fn a_full_house_is_not_ready_and_does_not_stay_so() {
 }
 
 #[test]
+fn the_last_places_are_for_frames_of_events() {
+    let server = limited(&[("INGEST__UPLOADS_IN_FLIGHT_PER_USER_MAX", "5"), ("INGEST__UPLOADS_IN_FLIGHT_MAX", "5")]);
+    let person = &server.demo().participant;
+    let sent =
+        |trigger: &str| upload(person, 2_000).header("Filmgate-Trigger", trigger).send(server.address()).unwrap();
+    let held: Vec<_> = (0..4).map(|_| begun(&server, person, 5_000)).collect();
+    let refused = sent("interval");
+    assert_eq!(
+        (refused.status, refused.json()["code"].as_str()),
+        (503, Some("interval_frames_refused")),
+        "{refused:?}"
+    );
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    assert_eq!(sent("BUTTON_CLICK").status, 200);
+    // A refusal is pressure: within a second or two fewer frames of the timer are asked for, on every answer to an upload.
+    let is_asked =
+        || sent("INTERVAL").header("filmgate-interval-ms").is_some_and(|ms| ms.parse::<u64>().unwrap() > 1_000);
+    assert!(holds_within(GRACE, is_asked), "nothing is asked for");
+    let event = sent("BUTTON_CLICK");
+    assert_eq!((event.status, event.header("filmgate-interval-ms").is_some()), (200, true), "{event:?}");
+    let other = Request::get("/livez").send(server.address()).unwrap();
+    assert_eq!(other.header("filmgate-interval-ms"), None, "no answer to an upload");
+    drop(held);
+    assert!(holds_within(GRACE, || sent("INTERVAL").status == 200), "the places were not given back");
+    clear(&server);
+}
+
+#[test]
 fn one_connection_too_many_is_told_to_come_again() {
     let server = limited(&[("SERVER__CONNECTIONS_MAX", "8")]);
     let mut held: Vec<Connection> = (0..8).map(|_| Connection::open(server.address()).unwrap()).collect();

@@ -1,0 +1,51 @@
+//! The live hints: what the server asks of cameras, on every answer to an upload, whatever its status. How hard it is
+//! pressed, and what follows from that, is `intake`'s.
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use crate::app::App;
+use crate::error::Error;
+
+/// Of a request: why its frames were taken, so that a frame of the timer can give way before it is read.
+pub const TRIGGER: HeaderName = HeaderName::from_static("filmgate-trigger");
+/// Of an answer: frames of the timer no closer together than this, in milliseconds.
+const INTERVAL_MS: HeaderName = HeaderName::from_static("filmgate-interval-ms");
+/// Of an answer: the JPEG quality of frames to come, from 0 to 1.
+const QUALITY: HeaderName = HeaderName::from_static("filmgate-quality");
+
+const UPLOADS: &str = "/assessment/camera/upload";
+
+/// Adds the hints to an answer. Where nothing is asked, there is no header, and a page goes back to its settings.
+pub async fn hints(State(app): State<App>, request: Request, next: Next) -> Response {
+    let is_upload = request.extensions().get::<MatchedPath>().is_some_and(|path| path.as_str().starts_with(UPLOADS));
+    let mut response = next.run(request).await;
+    if !is_upload {
+        return response;
+    }
+    let wish = app.intake.wish();
+    if let Some(interval) = wish.interval {
+        if let Ok(value) = HeaderValue::try_from(interval.as_millis().to_string()) {
+            response.headers_mut().insert(INTERVAL_MS, value);
+        }
+        // Asked for a frame in eight seconds, nobody need come again after two.
+        if let Some(error) = response.extensions_mut().get_mut::<Error>()
+            && error.code == "interval_frames_refused"
+        {
+            error.retry_after = Some(interval);
+        }
+    }
+    if let Some(percent) = wish.quality_percent
+        && let Ok(value) = HeaderValue::try_from(format!("{}.{:02}", percent / 100, percent % 100))
+    {
+        response.headers_mut().insert(QUALITY, value);
+    }
+    response
+}
+
+/// Whether all of a form's frames are the timer's, as its header says. Silence counts as an event: nobody loses by it.
+pub fn is_of_timer(headers: &HeaderMap) -> bool {
+    headers.get(TRIGGER).is_some_and(|trigger| trigger.as_bytes().eq_ignore_ascii_case(b"INTERVAL"))
+}
