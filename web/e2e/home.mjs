@@ -44,25 +44,26 @@ async function drive(page) {
   if (await page.locator('#admin').isVisible()) throw new Error(`${USERNAME} is an administrator, not a participant`);
 
   step = 'finding a session of the participant';
-  const start = page.locator('#start');
+  const begin = page.locator('#begin');
   const none = page.locator('#no-session');
-  const absent = page.locator('#absent');
-  await page.locator('#start:visible, #no-session:visible, #absent:visible').first().waitFor();
+  await page.locator('#begin:visible, #no-session:visible').first().waitFor();
   if (await none.isVisible()) throw new Error((await none.textContent()).trim());
-  if (await absent.isVisible()) throw new Error((await absent.textContent()).trim());
   await picture(page, 'home-session');
 
-  step = 'starting the camera';
+  step = 'giving consent and starting the camera';
   const sessionId = await page.locator('#session-list input:checked').inputValue();
   const storedBefore = (await stored(page, sessionId)).map(({ id }) => id);
-  await start.click();
-  await page.locator('#stage[data-phase="recording"]').waitFor();
+  await page.locator('#agree').check();
+  await begin.click();
+  const absent = page.locator('#absent');
+  await page.locator('#stage[data-phase="recording"], #absent:visible').first().waitFor();
+  if (await absent.isVisible()) throw new Error((await absent.textContent()).trim());
 
   step = `waiting for ${WANTED_CAPTURES} captures to be stored`;
+  await page.locator('#film summary').click();
   const fresh = await until(page, async () => {
-    // A session that is driven by events takes a photo at each press.
-    const trigger = page.locator('#triggers button:enabled').first();
-    if (await trigger.isVisible()) await trigger.click();
+    // A session that is driven by events takes a photo at each answer.
+    await page.locator('.answer').nth(Date.now() % 4).click();
     const now = await stored(page, sessionId);
     const found = now.filter(({ id }) => !storedBefore.includes(id));
     return found.length >= WANTED_CAPTURES ? found : null;
@@ -81,12 +82,10 @@ async function drive(page) {
 
   step = 'stopping the camera';
   await page.locator('#stop').click();
-  await start.waitFor();
+  await page.locator('#start').waitFor();
   const live = await page.locator('#preview').evaluate((video) => video.srcObject !== null);
   if (live) throw new Error('the camera was not freed');
-  await until(page, async () => (await page.locator('#tally-waiting').textContent()) === '0');
-  const refusals = await page.locator('#reasons').textContent();
-  if (refusals) throw new Error(`photos were refused: ${refusals}`);
+  await until(page, async () => !/waiting|aside|refuses/.test(await says(page)));
 
   step = 'signing out';
   await page.locator('#sign-out').click();
@@ -113,7 +112,7 @@ async function until(page, question) {
 }
 
 async function says(page) {
-  const text = await page.locator('.status').innerText();
+  const text = await page.locator('#status').evaluate((status) => status.shadowRoot.textContent);
   return text.replace(/\s+/g, ' ').trim();
 }
 

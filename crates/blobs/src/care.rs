@@ -5,13 +5,14 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, OFlags, RenameFlags};
 use rustix::io::Errno;
 use uuid::Uuid;
 
 use crate::folder::{Folder, QUARANTINE, STAGING, is_plain, is_time_folder, split_key};
+use crate::measure::median_sync;
 use crate::{Error, Result};
 
 /// A file of a time folder.
@@ -131,18 +132,7 @@ impl Folder {
     }
 
     pub(crate) fn measure_fsync(&self, rounds: usize) -> Result<Duration> {
-        let path = self.staging_path("fsync-measurement");
-        let mut times = Vec::with_capacity(rounds);
-        for _ in 0..rounds.max(1) {
-            let mut file = File::create(&path)?;
-            file.write_all(&[0; 4096])?;
-            let began = Instant::now();
-            file.sync_all()?;
-            times.push(began.elapsed());
-            fs::remove_file(&path)?;
-        }
-        times.sort_unstable();
-        Ok(times[times.len() / 2])
+        median_sync(&self.root.join(STAGING), "fsync-measurement", rounds)
     }
 }
 

@@ -15,6 +15,7 @@
 mod care;
 mod directory;
 mod folder;
+mod measure;
 mod metrics;
 mod pool;
 mod s3;
@@ -33,6 +34,7 @@ use tokio::sync::watch;
 pub use care::ListedBlob;
 pub use directory::create_folder;
 pub use folder::Found;
+pub use measure::{SyncRate, measure_syncs};
 pub use s3::{S3Options, Waiting};
 pub use staging::{StagedBlob, Staging};
 

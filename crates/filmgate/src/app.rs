@@ -10,12 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, bail};
 use blobs::{Blobs, BlobsOptions, S3Options};
 use decoder::{Decoder, DecoderOptions, Recipe};
-use identity::{Identity, IdentityOptions};
+use identity::{FlaskOptions, ForwardOptions, Identity, IdentityOptions, JwtOptions, ProviderOptions};
 use intake::Intake;
 use jiff::Timestamp;
 use records::{CatalogOptions, EventKind, EventSink, Records};
 
-use crate::config::{Config, Durability, Original, Verify};
+use crate::config::{Config, Durability, Flask, Forward, Jwt, Original, Provider, SessionProtection, Verify};
 use crate::metrics::Metrics;
 
 /// Where derivatives lie, in the photo store: on the same disk, and no time folder of photos.
@@ -57,7 +57,8 @@ impl App {
         let blobs = open_blobs(&config, &config.blobs_path(), durable)?;
         refuse_lost_catalog(&config, &blobs).await?;
         let records = open_catalog(&config).await?;
-        let identity = Identity::new(records.clone(), identity_options(&config), Arc::new(system_clock));
+        let identity = Identity::new(records.clone(), identity_options(&config), Arc::new(system_clock))
+            .map_err(|error| anyhow::anyhow!("identity: {error}"))?;
         let derivatives = open_derivatives(&config, &config.blobs_path(), durable)?;
         let decoder = Decoder::new(decoder_options(&config));
         let rooms = intake::Rooms {
@@ -73,6 +74,7 @@ impl App {
             blobs.register_metrics(registry);
             intake.register_metrics(registry);
             decoder.register_metrics(registry);
+            identity.register_metrics(registry);
         });
         let config = Arc::new(config);
         Ok(Self { config, records, blobs, decoder, identity, intake, metrics, draining: Arc::default() })
@@ -289,6 +291,66 @@ fn identity_options(config: &Config) -> IdentityOptions {
             key_prefix: format!("{}:", config.jobs.redis_key_prefix),
         }),
         password_hashing_parallel: config.identity.password_hashing_parallel,
+        provider: provider_options(config),
+        admin_user_ids: config.identity.admin_user_ids.clone(),
+    }
+}
+
+fn provider_options(config: &Config) -> ProviderOptions {
+    match config.identity.provider {
+        Provider::Local => ProviderOptions::Local,
+        Provider::Flask => ProviderOptions::Flask(flask_options(&config.flask)),
+        Provider::Forward => ProviderOptions::Forward(forward_options(&config.forward)),
+        Provider::Jwt => ProviderOptions::Jwt(jwt_options(&config.jwt)),
+    }
+}
+
+fn flask_options(flask: &Flask) -> FlaskOptions {
+    FlaskOptions {
+        secret_keys: flask.secret_keys.iter().map(|key| key.expose().to_owned()).collect(),
+        cookie_name: flask.cookie_name.clone(),
+        salt: flask.salt.clone(),
+        max_age: flask.max_age(),
+        remember_cookie_name: flask.remember_cookie_name.clone(),
+        session_protection: match flask.session_protection {
+            SessionProtection::Basic => identity::SessionProtection::Basic,
+            SessionProtection::Strong => identity::SessionProtection::Strong,
+            SessionProtection::None => identity::SessionProtection::None,
+        },
+    }
+}
+
+fn forward_options(forward: &Forward) -> ForwardOptions {
+    ForwardOptions {
+        url: forward.url.expose().to_owned(),
+        timeout: forward.timeout(),
+        cache: forward.cache(),
+        user_headers: forward.user_headers.clone(),
+        user_member: forward.user_member.clone(),
+        username_member: forward.username_member.clone(),
+        admin_header: forward.admin_header.clone(),
+        admin_member: forward.admin_member.clone(),
+        admin_value: forward.admin_value.clone(),
+        cookie_names: forward.cookie_names.clone(),
+    }
+}
+
+fn jwt_options(jwt: &Jwt) -> JwtOptions {
+    JwtOptions {
+        jwks_url: jwt.jwks_url.expose().to_owned(),
+        jwks_file: jwt.jwks_file.clone(),
+        secret: jwt.secret.expose().to_owned(),
+        timeout: jwt.timeout(),
+        refresh: jwt.refresh(),
+        keep: jwt.keep(),
+        refetch: jwt.refetch(),
+        issuer: jwt.issuer.clone(),
+        audiences: jwt.audiences.clone(),
+        user_claim: jwt.user_claim.clone(),
+        username_claim: jwt.username_claim.clone(),
+        admin_claim: jwt.admin_claim.clone(),
+        admin_value: jwt.admin_value.clone(),
+        leeway: jwt.leeway(),
     }
 }
 

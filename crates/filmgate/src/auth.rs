@@ -2,36 +2,39 @@
 //!
 //! A cookie is sent by the browser whoever wrote the page, so a request that changes something and is signed in by
 //! cookie must come from a page of this origin: by `Sec-Fetch-Site` (Fetch Metadata) where the browser sends it, else
-//! by `Origin`. Programs send neither and are let through. The app's pages need no change for it.
+//! by `Origin`. Programs send neither and are let through. The app's pages need no change for it. That holds for the app's
+//! cookies as for Filmgate's own.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, header};
-use identity::{Caller, SignInProof};
-use records::{Role, User};
+use axum::http::{Method, header};
+use identity::{Asking, COOKIE, Caller, Origin, Person, SignInProof};
 
 use crate::app::App;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::listen::Peer;
 
-/// Name of Filmgate's own cookie: never `session`, which is the app's.
-pub const COOKIE: &str = "filmgate_sign_in";
-
 /// A signed-in user.
 pub struct SignedIn {
     /// Who.
-    pub user: User,
-    /// Their sign-in; `None` with a token.
+    pub user: Person,
+    /// Their sign-in of Filmgate's own; `None` with a token, or signed in by the app.
     pub sign_in: Option<SignInProof>,
 }
 
 impl SignedIn {
     /// Whether they may do everything.
     pub fn is_admin(&self) -> bool {
-        self.user.role == Role::Admin
+        self.user.is_admin
+    }
+
+    /// Whether the app around Filmgate signed them in.
+    pub fn is_of_the_app(&self) -> bool {
+        self.user.origin == Origin::App
     }
 
     /// As intake knows them.
@@ -70,7 +73,7 @@ impl FromRequestParts<App> for Manager {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         match caller(parts, app).await? {
             Some(Caller::Service) => Ok(Self),
-            Some(Caller::User { user, .. }) if user.role == Role::Admin => Ok(Self),
+            Some(Caller::User { user, .. }) if user.is_admin => Ok(Self),
             Some(Caller::User { .. }) => Err(Error::forbidden()),
             None => Err(Error::unauthenticated()),
         }
@@ -78,33 +81,33 @@ impl FromRequestParts<App> for Manager {
 }
 
 async fn caller(parts: &Parts, app: &App) -> Result<Option<Caller>> {
-    // A token, right or wrong, is the caller's own word: a cookie beside it does not count.
-    if let Some(authorization) = parts.headers.get(header::AUTHORIZATION) {
-        return Ok(match authorization.to_str().ok().and_then(bearer) {
-            Some(token) => app.identity.by_token(token).await?,
-            None => None,
-        });
-    }
-    let Some(secret) = cookie(&parts.headers, COOKIE) else { return Ok(None) };
-    let caller = app.identity.by_sign_in(secret).await?;
-    if caller.is_some() {
+    let client = Client::of(parts, &app.config);
+    let bytes = |name| parts.headers.get(name).map(axum::http::HeaderValue::as_bytes);
+    let asking = Asking {
+        cookies: parts.headers.get_all(header::COOKIE).into_iter().map(axum::http::HeaderValue::as_bytes).collect(),
+        authorization: bytes(header::AUTHORIZATION),
+        user_agent: bytes(header::USER_AGENT),
+        app_address: app_address(parts, &app.config),
+        address: client.address,
+        method: parts.method.as_str(),
+        target: parts.uri.path_and_query().map_or("/", |target| target.as_str()),
+        host: &client.host,
+        https: client.https,
+    };
+    let Some(known) = app.identity.who(&asking).await? else { return Ok(None) };
+    if known.by_browser {
         refuse_cross_site(parts, &app.config)?;
     }
-    Ok(caller)
+    Ok(Some(known.caller))
 }
 
-fn bearer(authorization: &str) -> Option<&str> {
-    let (scheme, token) = authorization.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-/// The first cookie of this name.
-fn cookie<'headers>(headers: &'headers HeaderMap, name: &str) -> Option<&'headers str> {
-    let lines = headers.get_all(header::COOKIE).into_iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(';')).find_map(|pair| {
-        let (found, value) = pair.trim().split_once('=')?;
-        (found == name).then_some(value)
-    })
+/// The client's address as Flask-Login has it behind the same proxy: the first word of `X-Forwarded-For`, whoever wrote
+/// it, or the peer. Ours is another one ([`Client`]), which nobody can make up.
+fn app_address<'parts>(parts: &'parts Parts, config: &Config) -> Cow<'parts, [u8]> {
+    let peer = parts.extensions.get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.addr.ip().to_canonical());
+    let forwarded = parts.headers.get("x-forwarded-for").filter(|_| config.server.trusts(peer));
+    let first = forwarded.and_then(|value| value.as_bytes().split(|byte| *byte == b',').next());
+    first.map_or_else(|| Cow::Owned(peer.to_string().into_bytes()), |address| Cow::Borrowed(address.trim_ascii()))
 }
 
 /// Refuses what a page of another site sends with the browser's cookie.

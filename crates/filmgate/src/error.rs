@@ -71,6 +71,12 @@ errors! {
     streams_full = SERVICE_UNAVAILABLE, "streams_full", "The server serves as many streams of events as it can; try again shortly";
     /// Exports are under way, as many as may be.
     exports_full = SERVICE_UNAVAILABLE, "exports_full", "As many exports are under way as may be; try again once one has ended";
+    /// Whoever knows the app's users cannot be asked just now.
+    host_unavailable = SERVICE_UNAVAILABLE, "host_unavailable", "The app's database, which says who may do this, does not answer; try again shortly";
+    /// Whoever says who somebody is cannot be asked just now.
+    identity_unavailable = SERVICE_UNAVAILABLE, "identity_unavailable", "Whoever says who you are, the app or the issuer of your token, does not answer; try again shortly";
+    /// An app's user cannot be signed out here.
+    signed_in_by_app = CONFLICT, "signed_in_by_app", "The app around Filmgate signed you in; sign out there";
     /// Wrong name or password.
     wrong_credentials = UNAUTHORIZED, "wrong_credentials", "Wrong username or password";
 }
@@ -107,6 +113,13 @@ impl Error {
         let mut error = Self::new(StatusCode::INTERNAL_SERVER_ERROR, INTERNAL, "Internal error");
         error.cause = Some(cause.to_string());
         error
+    }
+
+    /// The same, with what only the log hears.
+    #[must_use]
+    pub fn caused_by(mut self, cause: impl Into<String>) -> Self {
+        self.cause = Some(cause.into());
+        self
     }
 
     /// The same, to be tried again after this many seconds.
@@ -163,6 +176,10 @@ impl From<identity::Error> for Error {
                     .retry_in(retry_after.as_secs())
             }
             identity::Error::BadPassword(message) | identity::Error::BadUsername(message) => Self::invalid(message),
+            identity::Error::HostUnavailable(cause) => Self::host_unavailable().caused_by(cause).retry_in(2),
+            identity::Error::ProviderUnavailable(cause) => {
+                Self::identity_unavailable().caused_by(format!("asking who somebody is: {cause}")).retry_in(2)
+            }
             identity::Error::Catalog(error) => error.into(),
             identity::Error::Internal(cause) => Self::internal(cause),
         }

@@ -64,7 +64,10 @@ pub fn openapi_document() -> OpenApi {
 /// The whole server.
 pub fn router(app: App) -> Router {
     let (routes, _) = documented().split_for_parts();
-    let mut routes = routes.route("/", get(pages::home)).route("/pages/{name}", get(pages::asset));
+    let mut routes = routes
+        .route("/", get(pages::home))
+        .route("/pages/{*name}", get(pages::asset))
+        .route("/client/{name}", get(pages::client));
     if app.config.api.docs {
         routes = routes.route("/api/v1/docs", get(pages::api_docs));
     }

@@ -1,29 +1,54 @@
-//! Who is asking: Filmgate's own sign-in with password and cookie, and bearer tokens.
+//! Who is asking: Filmgate's own users, or those of the app around it.
 //!
-//! **Owns** passwords, the secrets of sign-ins and tokens, and the limit on guessing.
-//! **Promises** that a password is kept only as argon2id and a secret only as its SHA-256; that each sign-in has a
-//! fresh secret; that an unknown username costs a guesser as long as a wrong password; that ended, expired and
-//! revoked count from the next request on.
-//! **Leaves** to others: cookies and headers (`filmgate`), where users are stored (`records`).
+//! **Owns** [`Identity`], the one question "who is this?" in front of every provider: the house's own sign-in and tokens
+//! (`local.rs`), the cookies of a Flask app (`flask/`), a question to the app itself (`forward.rs`), and tokens that
+//! somebody else signed (`jwt/`).
+//! **Promises** that whoever cannot be proven is nobody; that a user the app knows no more, or has switched off, is out
+//! as soon as its [`Directory`] says so; that nobody is let in while it cannot be asked.
+//! **Leaves** to others: headers, and what a page of another site may send (`filmgate`); where users are stored
+//! (`records`); the app's database (whoever implements [`Directory`]).
 //!
-//! Invariant: no HTTP here. [`Identity`] takes secrets as text and answers with a [`Caller`].
+//! Invariant: no HTTP is served here. [`Asking`] is bytes and texts, and the answer is a [`Caller`].
 
+mod asking;
+mod claim;
+mod directory;
+mod flask;
+mod forward;
 mod guesses;
+mod http;
+mod jwt;
+mod local;
+mod member;
 mod password;
+mod refused;
 mod secret;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-use records::{NewToken, Records, Role, Token, TokenScope, User, UserChange};
-use uuid::Uuid;
+use jiff::Timestamp;
+use prometheus_client::registry::Registry;
+use records::{Records, User};
 
+pub use crate::asking::Asking;
+use crate::claim::Claim;
+pub use crate::directory::{AppUser, Directory, DirectoryError};
+use crate::flask::Flask;
+pub use crate::flask::{FlaskOptions, SessionProtection, check_key};
+use crate::forward::Forward;
+pub use crate::forward::ForwardOptions;
 use crate::guesses::Guesses;
 pub use crate::guesses::SharedGuesses;
+use crate::jwt::{Jwt, NoClaim};
+pub use crate::jwt::{JwtOptions, SECRET_BYTES_MIN};
 use crate::password::Passwords;
+pub use crate::refused::Reason;
+use crate::refused::Refusals;
 pub use crate::secret::{hash_of, is_token};
+
+/// Name of Filmgate's own cookie: never `session`, which is the app's.
+pub const COOKIE: &str = "filmgate_sign_in";
 
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -43,6 +68,74 @@ pub struct IdentityOptions {
     pub shared_guesses: Option<SharedGuesses>,
     /// Passwords hashed at once: each takes 19 MiB and a core for some 20 ms.
     pub password_hashing_parallel: usize,
+    /// Who says who asks.
+    pub provider: ProviderOptions,
+    /// Numbers of users of the app's who may do everything, whatever else says so.
+    pub admin_user_ids: Vec<i64>,
+}
+
+/// Who says who asks.
+#[derive(Clone)]
+pub enum ProviderOptions {
+    /// Filmgate itself.
+    Local,
+    /// The cookies of a Flask app.
+    Flask(FlaskOptions),
+    /// The app, asked with the request's cookies and authorization.
+    Forward(ForwardOptions),
+    /// Bearer tokens that somebody else signed.
+    Jwt(JwtOptions),
+}
+
+/// Never a key.
+impl std::fmt::Debug for ProviderOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Local => "Local",
+            Self::Flask(_) => "Flask",
+            Self::Forward(_) => "Forward",
+            Self::Jwt(_) => "Jwt",
+        })
+    }
+}
+
+enum Provider {
+    Local,
+    Flask(Box<Flask>),
+    Forward(Forward),
+    Jwt(Box<Jwt>),
+}
+
+/// A person who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// Number of the user, by which sessions are theirs. Below zero: the number, negated, of one of Filmgate's own
+    /// administrators beside an app's users.
+    pub id: i64,
+    /// The name; the number where nobody knows a name.
+    pub username: String,
+    /// Whether they may do everything.
+    pub is_admin: bool,
+    /// Whose user they are.
+    pub origin: Origin,
+}
+
+/// Whose user somebody is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Filmgate's own.
+    Local,
+    /// The app's.
+    App,
+}
+
+/// Somebody who was recognised.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// Who.
+    pub caller: Caller,
+    /// Whether a browser sends what they were recognised by of its own accord, whoever wrote the page.
+    pub by_browser: bool,
 }
 
 /// Who asks, proven.
@@ -51,8 +144,8 @@ pub enum Caller {
     /// A person, or a program in their name.
     User {
         /// Who.
-        user: User,
-        /// By what: `None` with a token.
+        user: Person,
+        /// By which sign-in of Filmgate's own; `None` with a token, or with what an app gave them.
         sign_in: Option<SignInProof>,
     },
     /// The app's backend.
@@ -97,6 +190,12 @@ pub enum Error {
     /// The username does not keep the rules; the text says which.
     #[error("{0}")]
     BadUsername(String),
+    /// Whoever knows the app's users cannot be asked just now; the text is for the log.
+    #[error("{0}")]
+    HostUnavailable(String),
+    /// Whoever says who somebody is (the app, or the issuer's keys) cannot be asked just now; the text is for the log.
+    #[error("{0}")]
+    ProviderUnavailable(String),
     /// The catalog failed.
     #[error(transparent)]
     Catalog(#[from] records::Error),
@@ -113,12 +212,28 @@ pub struct Identity {
     options: Arc<IdentityOptions>,
     passwords: Passwords,
     guesses: Guesses,
+    provider: Arc<Provider>,
+    directory: Option<Arc<dyn Directory>>,
+    refusals: Refusals,
 }
 
 impl Identity {
     /// Opens the sign-in over a catalog.
-    pub fn new(records: Records, options: IdentityOptions, clock: Clock) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// Where the provider's options cannot be; says why.
+    pub fn new(records: Records, options: IdentityOptions, clock: Clock) -> Result<Self, Error> {
+        let provider = match &options.provider {
+            ProviderOptions::Local => Provider::Local,
+            ProviderOptions::Flask(flask) => {
+                Provider::Flask(Box::new(Flask::new(flask.clone()).map_err(Error::Internal)?))
+            }
+            ProviderOptions::Forward(forward) => {
+                Provider::Forward(Forward::new(forward.clone()).map_err(Error::Internal)?)
+            }
+            ProviderOptions::Jwt(jwt) => Provider::Jwt(Box::new(Jwt::new(jwt.clone()).map_err(Error::Internal)?)),
+        };
+        Ok(Self {
             passwords: Passwords::new(options.password_hashing_parallel),
             guesses: Guesses::new(
                 options.sign_ins_per_minute_per_user,
@@ -128,123 +243,122 @@ impl Identity {
             records,
             clock,
             options: Arc::new(options),
-        }
-    }
-
-    /// Signs a user in with their password, from this address.
-    pub async fn sign_in(&self, username: &str, password: String, address: IpAddr) -> Result<SignIn, Error> {
-        self.count_guess(username, address).await?;
-        let found = self.records.user_by_name(username.to_owned()).await?;
-        let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), Some(hash)));
-        let right = self.passwords.verify(password, hash.clone()).await?;
-        let user = user.filter(|user| right && user.is_active).ok_or(Error::WrongCredentials)?;
-        let sign_in = self.begin_sign_in(user).await?;
-        // A new password ends the sign-ins that are there; one begun with the old password meanwhile was not yet.
-        let now = self.records.user_by_name(username.to_owned()).await?;
-        if now.is_some_and(|(user, now)| user.is_active && Some(now) == hash) {
-            return Ok(sign_in);
-        }
-        self.records.end_sign_in(hash_of(&sign_in.secret)).await?;
-        Err(Error::WrongCredentials)
-    }
-
-    /// Begins a sign-in without a password: for commands of whoever holds the data folder.
-    pub async fn begin_sign_in(&self, user: User) -> Result<SignIn, Error> {
-        let secret = secret::new_sign_in()?;
-        let now = (self.clock)();
-        let lasts = SignedDuration::try_from(self.options.sign_in_duration).unwrap_or(SignedDuration::MAX);
-        let expires_at = now.saturating_add(lasts).map_err(|error| Error::Internal(error.to_string()))?;
-        self.records.create_sign_in(hash_of(&secret), user.id, now, expires_at).await?;
-        Ok(SignIn { user, secret, expires_at })
-    }
-
-    async fn count_guess(&self, username: &str, address: IpAddr) -> Result<(), Error> {
-        let counted = self.guesses.count(username, address).await;
-        counted.map_err(|wait| Error::TooManyGuesses {
-            retry_after: wait.max(Duration::from_secs(1)) + Duration::from_secs(1),
+            provider: Arc::new(provider),
+            directory: None,
+            refusals: Refusals::default(),
         })
     }
 
-    /// Whose sign-in this is, if it has neither ended nor expired.
-    pub async fn by_sign_in(&self, secret: &str) -> Result<Option<Caller>, Error> {
-        let secret_hash = hash_of(secret);
-        let found = self.records.signed_in(secret_hash, (self.clock)()).await?;
-        Ok(found
-            .map(|(user, expires_at)| Caller::User { user, sign_in: Some(SignInProof { secret_hash, expires_at }) }))
+    /// The same, with somebody who knows the app's users.
+    #[must_use]
+    pub fn with_directory(self, directory: Arc<dyn Directory>) -> Self {
+        Self { directory: Some(directory), ..self }
     }
 
-    /// Whose token this is, if it is neither revoked nor expired.
-    pub async fn by_token(&self, secret: &str) -> Result<Option<Caller>, Error> {
-        if !is_token(secret) {
-            return Ok(None);
+    /// Whether users are an app's, and not Filmgate's own.
+    pub fn is_of_an_app(&self) -> bool {
+        !matches!(*self.provider, Provider::Local)
+    }
+
+    /// Adds what is counted here.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.refusals.register(registry);
+        if let Provider::Forward(forward) = &*self.provider {
+            forward.register(registry);
         }
-        let found = self.records.token_by_secret(hash_of(secret), (self.clock)()).await?;
-        Ok(found.and_then(|(scope, user)| match (scope, user) {
-            (TokenScope::Service, _) => Some(Caller::Service),
-            (TokenScope::User, Some(user)) => Some(Caller::User { user, sign_in: None }),
-            (TokenScope::User, None) => None,
-        }))
     }
 
-    /// Makes a user.
-    pub async fn create_user(&self, username: &str, password: String, role: Role) -> Result<User, Error> {
-        let username = check_username(username)?;
-        let hash = self.hash(password).await?;
-        Ok(self.records.create_user(username, hash, role, (self.clock)()).await?)
+    /// Who this is. What they say themselves, by `Authorization`, comes before what their browser says, and Filmgate's
+    /// own cookie before the app's.
+    ///
+    /// # Errors
+    /// Where somebody who must be asked cannot be. Whoever is not proven is no error, but `None`.
+    pub async fn who(&self, asking: &Asking<'_>) -> Result<Option<Known>, Error> {
+        // What they say themselves, right or wrong, is their own word: a cookie beside it does not count.
+        if asking.authorization.is_some() {
+            return self.by_authorization(asking).await;
+        }
+        if let Some(secret) = asking.cookie(COOKIE).and_then(|secret| str::from_utf8(secret).ok())
+            && let Some(caller) = self.by_sign_in(secret).await?
+        {
+            return Ok(Some(Known { caller, by_browser: true }));
+        }
+        let claim = match &*self.provider {
+            Provider::Local | Provider::Jwt(_) => None,
+            Provider::Flask(flask) => flask.claim(asking, (self.clock)(), &self.refusals),
+            Provider::Forward(forward) => forward.claim(asking).await.map_err(Error::ProviderUnavailable)?,
+        };
+        self.known(claim, true).await
     }
 
-    /// Changes a user; a new password, another role or being switched off ends their sign-ins.
-    pub async fn change_user(
+    async fn by_authorization(&self, asking: &Asking<'_>) -> Result<Option<Known>, Error> {
+        let token = asking.bearer();
+        if let Some(token) = token.filter(|token| is_token(token)) {
+            return Ok(self.by_token(token).await?.map(|caller| Known { caller, by_browser: false }));
+        }
+        match (&*self.provider, token) {
+            (Provider::Jwt(jwt), Some(token)) => {
+                let claim = match jwt.claim(token, (self.clock)()).await {
+                    Ok(claim) => Some(claim),
+                    Err(NoClaim::Unavailable(cause)) => return Err(Error::ProviderUnavailable(cause)),
+                    Err(NoClaim::Refused(reason)) => {
+                        self.refusals.count(reason);
+                        None
+                    }
+                };
+                self.known(claim, false).await
+            }
+            (Provider::Forward(forward), _) => {
+                let claim = forward.claim(asking).await.map_err(Error::ProviderUnavailable)?;
+                // Browsers send a name and password of their own accord, and cookies: a bearer token alone is the
+                // page's own word.
+                self.known(claim, token.is_none() || !asking.cookies.is_empty()).await
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn known(&self, claim: Option<Claim>, by_browser: bool) -> Result<Option<Known>, Error> {
+        let Some(claim) = claim else { return Ok(None) };
+        let user = self.recognise(claim).await?;
+        Ok(user.map(|user| Known { caller: Caller::User { user, sign_in: None }, by_browser }))
+    }
+
+    /// The app's user of this number: `None` where it says that there is none, or that they are switched off. Without a
+    /// directory every number is somebody.
+    ///
+    /// # Errors
+    /// Where the directory cannot be asked.
+    pub async fn app_user(&self, id: i64) -> Result<Option<Person>, Error> {
+        self.recognised(id, None, false).await.map(Result::ok)
+    }
+
+    async fn recognise(&self, claim: Claim) -> Result<Option<Person>, Error> {
+        let recognised = match claim.user_id.number() {
+            Ok(id) => self.recognised(id, claim.username, claim.is_admin).await?,
+            Err(reason) => Err(reason),
+        };
+        Ok(recognised.map_err(|reason| self.refusals.count(reason)).ok())
+    }
+
+    async fn recognised(
         &self,
         id: i64,
-        password: Option<String>,
-        role: Option<Role>,
-        is_active: Option<bool>,
-    ) -> Result<User, Error> {
-        let password_hash = match password {
-            Some(password) => Some(self.hash(password).await?),
-            None => None,
+        username: Option<String>,
+        is_admin: bool,
+    ) -> Result<Result<Person, Reason>, Error> {
+        let is_admin = is_admin || self.options.admin_user_ids.contains(&id);
+        let person = |username, is_admin| Person { id, username, is_admin, origin: Origin::App };
+        let Some(directory) = &self.directory else {
+            return Ok(Ok(person(username.unwrap_or_else(|| id.to_string()), is_admin)));
         };
-        Ok(self.records.change_user(id, UserChange { password_hash, role, is_active }).await?)
-    }
-
-    async fn hash(&self, password: String) -> Result<String, Error> {
-        let shortest = self.options.password_bytes_min;
-        // Longer than a kilobyte is no password but an attempt to keep us busy.
-        if password.len() < shortest || password.len() > 1024 {
-            return Err(Error::BadPassword(format!("a password has {shortest} to 1024 bytes")));
-        }
-        self.passwords.hash(password).await
-    }
-
-    /// Makes a bearer token; its secret is shown once, here.
-    pub async fn create_token(
-        &self,
-        name: &str,
-        user_id: Option<i64>,
-        expires_at: Option<Timestamp>,
-    ) -> Result<(Token, String), Error> {
-        let secret = secret::new_token()?;
-        let scope = if user_id.is_some() { TokenScope::User } else { TokenScope::Service };
-        let token = NewToken {
-            id: Uuid::now_v7(),
-            name: name.to_owned(),
-            scope,
-            user_id,
-            secret_hash: hash_of(&secret),
-            expires_at,
-        };
-        Ok((self.records.create_token(token, (self.clock)()).await?, secret))
-    }
-}
-
-fn check_username(username: &str) -> Result<String, Error> {
-    let username = username.trim();
-    let printable = username.chars().all(|character| !character.is_control());
-    if (1..=100).contains(&username.chars().count()) && printable {
-        Ok(username.to_owned())
-    } else {
-        Err(Error::BadUsername("a username has 1 to 100 printable characters".to_owned()))
+        Ok(match directory.app_user(id).await {
+            Ok(Some(user)) if user.is_active => Ok(person(user.username, is_admin || user.is_admin)),
+            Ok(Some(_)) => Err(Reason::Inactive),
+            Ok(None) => Err(Reason::UnknownUser),
+            Err(DirectoryError::Unavailable(cause)) => return Err(Error::HostUnavailable(cause)),
+            Err(DirectoryError::Broken(cause)) => return Err(Error::Internal(cause)),
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use records::{CatalogOptions, Records, Role};
 
-use crate::{Caller, Error, Identity, IdentityOptions};
+use crate::{Caller, Error, Identity, IdentityOptions, ProviderOptions};
 
 const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
@@ -29,10 +29,12 @@ fn setting() -> Setting {
         sign_ins_per_minute_per_address: 5,
         shared_guesses: None,
         password_hashing_parallel: 1,
+        provider: ProviderOptions::Local,
+        admin_user_ids: Vec::new(),
     };
     let clock = seconds.clone();
     let clock: crate::Clock = Arc::new(move || Timestamp::from_second(clock.load(Ordering::Relaxed)).unwrap());
-    Setting { identity: Identity::new(records.clone(), options, clock), records, seconds, _folder: folder }
+    Setting { identity: Identity::new(records.clone(), options, clock).unwrap(), records, seconds, _folder: folder }
 }
 
 async fn anna(setting: &Setting) -> records::User {

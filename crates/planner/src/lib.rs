@@ -13,15 +13,19 @@
 
 pub mod closed_forms;
 mod costs;
+mod gthread;
 mod limits;
 mod load;
 mod model;
 mod prices;
 pub mod quantity;
 pub mod simulation;
+mod tuning;
 
 pub use costs::{BUILT_IN, CostsError, Figure, Source, UnitCosts};
+pub use gthread::{CPU_PROVENANCE as GTHREAD_CPU_PROVENANCE, Gthread, Original};
 pub use limits::{Limit, S3_PUTS_PER_SECOND_PER_PREFIX};
 pub use load::{Catalog, Load, ServerLimits, Store};
 pub use model::{Arrivals, Backlog, CatalogGrowth, Cores, Held, Network, Nodes, Plan, StoreGrowth};
 pub use prices::{Cost, CostLine, Prices, PricesError};
+pub use tuning::{Advice, Holds, Machine, Settings, SyncRate, Tuned, tune};

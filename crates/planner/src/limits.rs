@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::costs::UnitCosts;
 use crate::load::{Catalog, Load, Store};
-use crate::model::{CoreSeconds, DECODERS_PER_CORE, needs, processing_per_second_needed};
+use crate::model::{CoreSeconds, DECODERS_PER_CORE, commits_per_upload, needs, processing_per_second_needed};
 
 /// Requests that AWS S3 takes for one prefix, at least: docs.aws.amazon.com, "Best practices design patterns:
 /// optimizing Amazon S3 performance". Other stores have other limits, or none but their disks.
@@ -112,7 +112,16 @@ pub(crate) fn limits(load: &Load, costs: &UnitCosts, nodes: u32) -> Vec<Limit> {
     match load.store {
         Store::Folder => add(
             "syncs of the node's disk",
-            peak * costs.fsyncs_per_upload.value * costs.fsync_ms.value / 1e3 / load.limits.disk_workers / nodes_f,
+            match load.disk_syncs_per_second {
+                // The catalog's commits go to the same disk.
+                Some(rate) => peak * (costs.fsyncs_per_upload.value + commits_per_upload(load, costs)) / rate / nodes_f,
+                None => {
+                    peak * costs.fsyncs_per_upload.value * costs.fsync_ms.value
+                        / 1e3
+                        / load.limits.disk_workers
+                        / nodes_f
+                }
+            },
             "uploads wait for the disk; beyond ingest.disk_queue_max 503 with Retry-After",
             "a disk with power-loss protection, more ingest.disk_workers, or --store s3",
         ),

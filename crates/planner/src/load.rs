@@ -71,6 +71,10 @@ pub struct Load {
     pub utilisation_max: f64,
     /// Settings of the server that are limits.
     pub limits: ServerLimits,
+    /// Syncs a second of a node's disk with all its disk workers at once, where somebody measured them. Without it, as
+    /// many at once as there are disk workers, each as long as a sync is by the unit costs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_syncs_per_second: Option<f64>,
 }
 
 /// The settings of the server that limit how much is under way.
@@ -140,6 +144,7 @@ impl Load {
             core_speed: 1.0,
             utilisation_max: 0.6,
             limits: ServerLimits::default(),
+            disk_syncs_per_second: None,
         }
     }
 

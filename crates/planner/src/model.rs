@@ -18,7 +18,7 @@ pub(crate) const DECODERS_PER_CORE: f64 = 0.5;
 /// Pixels of a preview as `processing.preview_px` has it, of a photo of 16 to 9, in millions.
 const PREVIEW_MEGAPIXELS_MAX: f64 = 1.28 * 0.72;
 /// The share of a node's memory that uploads and connections may fill.
-const MEMORY_SHARE: f64 = 0.5;
+pub(crate) const MEMORY_SHARE: f64 = 0.5;
 const BITS: f64 = 8.0;
 
 /// How many captures arrive.
@@ -213,7 +213,7 @@ impl CoreSeconds {
 
 /// How many commits of SQLite an upload pays for in the busiest hour: what arrives while one commit waits for the disk
 /// shares the next. Uploads times this still grows with uploads.
-fn commits_per_upload(load: &Load, costs: &UnitCosts) -> f64 {
+pub(crate) fn commits_per_upload(load: &Load, costs: &UnitCosts) -> f64 {
     if load.catalog == Catalog::Postgres {
         return 0.0;
     }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
+use identity::COOKIE;
 use records::{NewCameraSettings, RecordingMode, Role, SettingsChoice, User};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -14,7 +15,6 @@ use uuid::Uuid;
 use super::Common;
 use super::serve::start;
 use crate::app::App;
-use crate::auth::COOKIE;
 
 /// A frame to upload, 1280x720.
 const PHOTO: &[u8] = include_bytes!("demo-photo.jpg");

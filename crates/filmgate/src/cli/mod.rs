@@ -23,6 +23,7 @@ mod session;
 mod settings;
 mod task;
 mod token;
+mod tune;
 mod user;
 mod worker;
 
@@ -110,6 +111,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Work out what a load needs: nodes, cores, rows, bytes, requests, money; exit status 1 where it is not carried
     Plan(Box<plan::PlanArgs>),
+    /// Measure this machine and work out its settings for a load, and what they hold; exit status 1 where it is not carried
+    Tune(Box<tune::TuneArgs>),
     /// Ask the running server whether it lives; exit status 0 where it does, 1 where it says no, 2 where it is silent
     Health(health::HealthArgs),
     /// The configuration: check it, show it, write an example
@@ -181,6 +184,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Migrate(args) => on_runtime(migrate::run(args, &common)),
         Command::Doctor(args) => on_runtime(doctor::run(args, &common)),
         Command::Plan(args) => plan::run(&args, &common),
+        Command::Tune(args) => tune::run(&args, &common),
         Command::Health(args) => health::run(&args, &common),
         Command::Config(command) => config::run(command, &common),
     }

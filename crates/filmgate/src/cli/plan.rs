@@ -2,7 +2,7 @@
 //!
 //! The model and the simulation are `planner`'s; here is what is asked, and how the answer is told.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -31,7 +31,7 @@ enum StoreChoice {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Switch {
+pub(super) enum Switch {
     On,
     Off,
 }
@@ -191,7 +191,7 @@ struct Answer {
 }
 
 pub(super) fn run(args: &PlanArgs, common: &Common) -> anyhow::Result<ExitCode> {
-    let costs = unit_costs(args)?;
+    let costs = unit_costs(args.unit_costs.as_deref())?;
     if args.show_unit_costs {
         show_unit_costs(&costs, common.json)?;
         return Ok(ExitCode::SUCCESS);
@@ -216,8 +216,9 @@ pub(super) fn run(args: &PlanArgs, common: &Common) -> anyhow::Result<ExitCode> 
     Ok(ExitCode::from(u8::from(!carries)))
 }
 
-fn unit_costs(args: &PlanArgs) -> anyhow::Result<UnitCosts> {
-    let Some(file) = &args.unit_costs else { return Ok(UnitCosts::built_in()?) };
+/// The figures that are built in, or with a file's own in their place.
+pub(super) fn unit_costs(file: Option<&Path>) -> anyhow::Result<UnitCosts> {
+    let Some(file) = file else { return Ok(UnitCosts::built_in()?) };
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     UnitCosts::with_overrides(&text).with_context(|| format!("unit costs of {}", file.display()))
 }
@@ -253,6 +254,7 @@ fn load(args: &PlanArgs) -> anyhow::Result<Load> {
         core_speed: args.core_speed,
         utilisation_max: args.utilisation,
         limits: planner::ServerLimits::default(),
+        disk_syncs_per_second: None,
     };
     let load = match args.users {
         Some(users) => load.of_users(users, args.interval),
@@ -301,7 +303,7 @@ fn show_unit_costs(costs: &UnitCosts, json: bool) -> anyhow::Result<()> {
     output::say(toml::to_string(costs)?.trim_end())
 }
 
-fn line(name: &str, text: impl std::fmt::Display) -> anyhow::Result<()> {
+pub(super) fn line(name: &str, text: impl std::fmt::Display) -> anyhow::Result<()> {
     output::say(format_args!("  {name:<24}{text}"))
 }
 

@@ -11,8 +11,8 @@ use std::path::Path;
 use super::declare::KEYS;
 use super::layers::Layers;
 use super::problems::{Problem, Source};
-use super::settings::{Durability, ServeFrom};
-use super::values::group_digits;
+use super::settings::{Durability, Provider, ServeFrom};
+use super::values::{Setting, group_digits};
 
 /// The first must not be above the second, and why.
 pub(super) const NOT_ABOVE: &[(&str, &str, &str)] = &[
@@ -25,6 +25,7 @@ pub(super) const NOT_ABOVE: &[(&str, &str, &str)] = &[
     ("jobs.retry_delay_min_ms", "jobs.retry_delay_max_ms", "the first wait is the shortest"),
     ("jobs.retry_delay_min_ms", "webhook.retry_delay_max_ms", "the first wait is the shortest"),
     ("processing.thumb_px", "processing.preview_px", "the thumbnail is the smaller one"),
+    ("identity.jwt.refresh_seconds", "identity.jwt.keep_seconds", "keys are fetched anew before they are too old"),
     ("server.body_grace_ms", "server.body_total_timeout_ms", "the grace is part of the whole time"),
     ("server.body_idle_timeout_ms", "server.body_total_timeout_ms", "a silence is part of the whole time"),
     (
@@ -59,6 +60,63 @@ pub(super) fn relations(layers: &mut Layers) {
     }
     tls_files(layers);
     bucket(layers);
+    identity(layers);
+}
+
+/// A provider without what it needs lets nobody in, or, without issuer and audience, everybody.
+fn identity(layers: &mut Layers) {
+    const PROVIDER: &str = "identity.provider";
+    let config = &layers.config;
+    let (flask, forward, jwt) = (&config.flask, &config.forward, &config.jwt);
+    let sources = [!jwt.jwks_url.is_empty(), !jwt.jwks_file.as_os_str().is_empty(), !jwt.secret.is_empty()];
+    let has_keys = sources.iter().filter(|is_set| **is_set).count() == 1;
+    let needs: &[(&str, bool, &str, &str)] = match config.identity.provider {
+        Provider::Local => &[],
+        Provider::Flask => &[(
+            "identity.flask.secret_keys",
+            !flask.secret_keys.is_empty(),
+            "no cookie of the app could be read",
+            "the app's SECRET_KEY, and its SECRET_KEY_FALLBACKS after it; best from a file of its own: secret_keys_file",
+        )],
+        Provider::Forward => &[(
+            "identity.forward.url",
+            !forward.url.is_empty(),
+            "there is nobody to ask",
+            "the app's address that says who is signed in",
+        )],
+        Provider::Jwt => &[
+            (
+                "identity.jwt.jwks_url",
+                has_keys,
+                "tokens are held against the keys of one place",
+                "one of jwks_url, jwks_file and secret, and no two of them",
+            ),
+            (
+                "identity.jwt.issuer",
+                !jwt.issuer.is_empty(),
+                "everybody's tokens would count",
+                "exactly what the tokens have as \"iss\"",
+            ),
+            (
+                "identity.jwt.audiences",
+                !jwt.audiences.is_empty(),
+                "tokens for every other program would count here",
+                "what the tokens for Filmgate have in \"aud\"",
+            ),
+        ],
+    };
+    let provider = config.identity.provider.show().concat();
+    for (name, _, why, what) in needs.iter().filter(|(_, is_met, ..)| !is_met) {
+        if [PROVIDER, name].iter().any(|name| layers.broken.contains(name)) {
+            continue;
+        }
+        layers.problems.push(Problem {
+            place: place(layers, &[PROVIDER]),
+            what: format!("{PROVIDER} is \"{provider}\", and {name} is not right for it: {why}"),
+            allowed: Some((*what).to_owned()),
+            hint: Some(format!("set {name}; docs/identity.md has an example")),
+        });
+    }
 }
 
 /// What goes with photos in a bucket, and what goes with nothing else.

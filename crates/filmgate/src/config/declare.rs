@@ -50,8 +50,15 @@ impl Key {
     }
 }
 
+/// The number that a setting is, by its dotted key; none where there is no such setting, or where it is no number.
+pub fn number_of(dotted: &str, config: &Config) -> Option<u64> {
+    let key = KEYS.iter().find(|key| key.dotted == dotted)?;
+    (key.number)(config)
+}
+
 /// Makes the structs, their defaults, [`KEYS`] and `SECTIONS` of the declaration in `settings.rs`.
 ///
+/// A section is written `["path.in.the.file"] field_of_the_config: Struct`: one below another is a field beside it.
 /// After the default of a key may follow, in this order:
 /// `in LOW..=HIGH` for numbers, `must RULE` (of `rules.rs`) for texts, and
 /// `as NAME in UNIT` for a method `NAME` that gives a number of `UNIT`s as a `Duration`.
@@ -67,7 +74,7 @@ macro_rules! settings {
         }
         $(
             $(#[doc = $section_doc:literal])+
-            [$section:ident] $struct:ident {
+            [$path:literal] $section:ident: $struct:ident {
                 $(
                     $(#[doc = $doc:literal])+
                     $name:ident: $type:ty = $default:expr
@@ -123,7 +130,7 @@ macro_rules! settings {
         /// Every section, in the order of the file.
         pub static SECTIONS: &[$crate::config::declare::Section] = &[
             $($crate::config::declare::Section {
-                name: stringify!($section),
+                name: $path,
                 docs: &[$($section_doc),+],
             },)+
         ];
@@ -132,8 +139,8 @@ macro_rules! settings {
         pub static KEYS: &[$crate::config::declare::Key] = &[
             $(settings!(@key "", $top, stringify!($top), [$top], [$($top_doc),+], $top_type,
                 [$($top_range)?], [$($top_rule)?]),)*
-            $($(settings!(@key stringify!($section), $name,
-                concat!(stringify!($section), ".", stringify!($name)), [$section.$name],
+            $($(settings!(@key $path, $name,
+                concat!($path, ".", stringify!($name)), [$section.$name],
                 [$($doc),+], $type, [$($range)?], [$($rule)?]),)*)+
         ];
     };

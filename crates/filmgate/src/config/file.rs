@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::declare::Key;
 use super::layers::{Layers, find, guess};
@@ -78,10 +78,7 @@ impl Document<'_> {
                 (None, DeValue::Table(_)) if find(name.get_ref()).is_none() => {
                     let hint = match suggest::section(name.get_ref()) {
                         Some(section) => format!("did you mean [{section}]?"),
-                        None => format!(
-                            "the sections are {}",
-                            SECTIONS.iter().map(|s| s.name).collect::<Vec<_>>().join(", ")
-                        ),
+                        None => format!("the sections are {}", sections()),
                     };
                     self.unknown(name.span(), format!("unknown section [{}]", name.get_ref()), hint);
                 }
@@ -92,8 +89,23 @@ impl Document<'_> {
 
     fn keys(&mut self, section: &'static str, table: &DeTable<'_>) {
         for (name, value) in table {
-            if self.is_legible(name, value) {
-                self.key(section, name, value, table);
+            let below = format!("{section}.{}", name.get_ref());
+            let known = SECTIONS.iter().find(|section| section.name == below);
+            match (known, value.get_ref()) {
+                (Some(section), DeValue::Table(table)) => self.keys(section.name, table),
+                _ if !self.is_legible(name, value) => {}
+                (Some(section), _) => {
+                    let what = format!("{} is a section, not a setting", section.name);
+                    self.unknown(name.span(), what, format!("write [{}], and its settings below", section.name));
+                }
+                (None, DeValue::Table(_)) if find(&below).is_none() && has_sections(section) => {
+                    let hint = match suggest::section(&below) {
+                        Some(section) => format!("did you mean [{section}]?"),
+                        None => format!("the sections are {}", sections()),
+                    };
+                    self.unknown(name.span(), format!("unknown section [{below}]"), hint);
+                }
+                (None, _) => self.key(section, name, value, table),
             }
         }
     }
@@ -124,7 +136,7 @@ impl Document<'_> {
             self.layers.twice(&named, place, named.key.name);
             return;
         }
-        match texts(named.key, value) {
+        match texts(named.key, named.shape(), value) {
             Ok(texts) => {
                 let (path, text) = (self.path, self.text);
                 let items: Vec<Range<usize>> = match value.get_ref() {
@@ -198,6 +210,15 @@ impl Document<'_> {
     }
 }
 
+/// Whether there are sections below this one.
+fn has_sections(name: &str) -> bool {
+    SECTIONS.iter().any(|section| section.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
+}
+
+fn sections() -> String {
+    SECTIONS.iter().map(|section| section.name).collect::<Vec<_>>().join(", ")
+}
+
 fn place(path: &Path, text: &str, at: usize) -> Source {
     let before = text.get(..at).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -211,14 +232,20 @@ fn place(path: &Path, text: &str, at: usize) -> Source {
 type Wrong = Vec<(Range<usize>, Mistake)>;
 
 /// The texts of a value that has the key's shape.
-fn texts(key: &Key, value: &Spanned<DeValue<'_>>) -> Result<Vec<String>, Wrong> {
-    match (key.shape, value.get_ref()) {
+fn texts(key: &Key, shape: Shape, value: &Spanned<DeValue<'_>>) -> Result<Vec<String>, Wrong> {
+    match (shape, value.get_ref()) {
         (Shape::Text, DeValue::String(text)) => Ok(vec![text.to_string()]),
         (Shape::Boolean, DeValue::Boolean(truth)) => Ok(vec![truth.to_string()]),
-        (Shape::Number, DeValue::Integer(number)) => {
-            let digits = number.as_str().replace('_', "");
-            let decimal = i128::from_str_radix(&digits, number.radix()).map(|number| number.to_string());
-            Ok(vec![decimal.unwrap_or(digits)])
+        (Shape::Number, DeValue::Integer(number)) => Ok(vec![decimal(number)]),
+        (Shape::Numbers, DeValue::Array(items)) => {
+            let (mut texts, mut wrong) = (Vec::new(), Vec::new());
+            for item in items {
+                match item.get_ref() {
+                    DeValue::Integer(number) => texts.push(decimal(number)),
+                    other => wrong.push((item.span(), misshapen(other, "a whole number"))),
+                }
+            }
+            if wrong.is_empty() { Ok(texts) } else { Err(wrong) }
         }
         (Shape::List, DeValue::Array(items)) => {
             let (mut texts, mut wrong) = (Vec::new(), Vec::new());
@@ -242,6 +269,11 @@ fn texts(key: &Key, value: &Spanned<DeValue<'_>>) -> Result<Vec<String>, Wrong> 
             Err(vec![(value.span(), mistake)])
         }
     }
+}
+
+fn decimal(number: &DeInteger<'_>) -> String {
+    let digits = number.as_str().replace('_', "");
+    i128::from_str_radix(&digits, number.radix()).map_or(digits, |number| number.to_string())
 }
 
 fn misshapen(found: &DeValue<'_>, wanted: &str) -> Mistake {

@@ -11,6 +11,7 @@ use std::io::Read;
 use super::declare::{KEYS, Key};
 use super::problems::{ConfigProblems, Mistake, Problem, Source};
 use super::settings::Config;
+use super::values::Shape;
 use super::{check, suggest};
 
 /// More than any secret, less than hurts when the path was `/dev/zero`.
@@ -85,7 +86,7 @@ impl Layers {
         let set = if named.by_file {
             read_secret(&texts.concat())
                 .map_err(|mistake| vec![mistake])
-                .and_then(|secret| (key.set)(&mut self.config, &[secret]))
+                .and_then(|secret| (key.set)(&mut self.config, &secrets_in(key, secret)))
         } else {
             (key.set)(&mut self.config, texts)
         };
@@ -124,11 +125,16 @@ impl Layers {
             self.refuse(named.key, place.clone(), mistake);
             return;
         }
-        self.take(named, &named.key.shape.split(text), &|_| place.clone());
+        self.take(named, &named.shape().split(text), &|_| place.clone());
     }
 }
 
 impl Named {
+    /// What is written under this name: a path, where it is that of a file.
+    pub(super) fn shape(&self) -> Shape {
+        if self.by_file { Shape::Text } else { self.key.shape }
+    }
+
     fn variable(&self) -> String {
         let suffix = if self.by_file { "_FILE" } else { "" };
         format!("{}{suffix}", self.key.variable())
@@ -167,6 +173,14 @@ fn is_ours(variable: &str) -> bool {
 fn dotted(variable: &str) -> String {
     let name = variable.get("FILMGATE_".len()..).unwrap_or_default();
     name.trim_start_matches('_').replace("__", ".").to_lowercase()
+}
+
+/// The secrets in a file: one, or one a line where the setting is a list.
+fn secrets_in(key: &Key, text: String) -> Vec<String> {
+    match key.shape {
+        Shape::List => text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect(),
+        _ => vec![text],
+    }
 }
 
 /// The path is not repeated in messages: it may be the secret itself, set under the wrong name.

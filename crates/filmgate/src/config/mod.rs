@@ -45,16 +45,17 @@ mod values;
 
 use std::path::Path;
 
-pub use declare::{KEYS, Key, Section};
+pub use declare::{KEYS, Key, Section, number_of};
 pub use example::example_toml;
 pub use layers::process_environment;
 pub use problems::{ConfigProblems, Problem, Source};
 pub use report::{Report, ReportLine, report};
 pub use secret::Secret;
 pub use settings::{
-    Api, Blobs, Config, Durability, Host, Identity, Ingest, Jobs, Log, LogFormat, Mode, Original, Provider, Records,
-    SECTIONS, ServeFrom, Server, Verify,
+    Api, Blobs, Config, Durability, Flask, Forward, Host, Identity, Ingest, Jobs, Jwt, Log, LogFormat, Mode, Original,
+    Provider, Records, SECTIONS, ServeFrom, Server, SessionProtection, Verify,
 };
+pub(crate) use values::group_digits;
 
 /// Read when no file is named and it exists, in the working directory.
 pub const DEFAULT_FILE: &str = "filmgate.toml";

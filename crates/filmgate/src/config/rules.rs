@@ -164,6 +164,83 @@ pub(super) const WEBHOOK_SECRET: Rule<Secret> = Rule {
     },
 };
 
+pub(super) const FLASK_KEYS: Rule<Vec<Secret>> = Rule {
+    allowed: "the app's SECRET_KEY, then its SECRET_KEY_FALLBACKS, each a text or \"base64:…\"",
+    check: |list| {
+        let checked = list.iter().map(|secret| identity::check_key(secret.expose())).enumerate();
+        let mistakes: Vec<Mistake> = checked
+            .filter_map(|(index, checked)| checked.err().map(|why| (index, why)))
+            .map(|(index, why)| {
+                Mistake::plain(why).hint("copy it as the app has it; nobody can sign with another").at_item(index)
+            })
+            .collect();
+        if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
+    },
+};
+
+pub(super) const COOKIE_NAME: Rule<String> = Rule {
+    allowed: "the name of a cookie, as \"session\"",
+    check: |text| cookie_name(text).map_err(|mistake| vec![mistake]),
+};
+
+pub(super) const COOKIE_NAME_OR_NONE: Rule<String> = Rule {
+    allowed: "the name of a cookie, as \"remember_token\"; or empty",
+    check: |text| if text.is_empty() { Ok(()) } else { cookie_name(text).map_err(|mistake| vec![mistake]) },
+};
+
+pub(super) const COOKIE_NAMES: Rule<Vec<String>> =
+    Rule { allowed: "names of cookies, as [\"sessionid\"]", check: |list| all(list, cookie_name).map(|_| ()) };
+
+pub(super) const HEADERS: Rule<Vec<String>> = Rule {
+    allowed: "names of headers, as [\"X-Auth-Request-User\"]",
+    check: |list| all(list, header_name).map(|_| ()),
+};
+
+pub(super) const HEADER_OR_NONE: Rule<String> = Rule {
+    allowed: "the name of a header; or empty",
+    check: |text| if text.is_empty() { Ok(()) } else { header_name(text).map_err(|mistake| vec![mistake]) },
+};
+
+pub(super) const CLAIM: Rule<String> = Rule {
+    allowed: "the name of a claim, or a JSON pointer to it",
+    check: |text| if text.is_empty() { Err(vec![Mistake::plain("is empty")]) } else { Ok(()) },
+};
+
+pub(super) const APP_URL: Rule<Secret> = Rule {
+    allowed: "\"https://HOST/PATH\", or http:// on this machine or a private network; or empty",
+    check: |secret| {
+        let text = secret.expose();
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        match rest {
+            _ if text.is_empty() => Ok(()),
+            Some(_)
+                if text.parse::<axum::http::Uri>().is_ok_and(|uri| uri.host().is_some_and(|host| !host.is_empty())) =>
+            {
+                Ok(())
+            }
+            _ => Err(vec![Mistake::plain("is no address of a web server")]),
+        }
+    },
+};
+
+pub(super) const JWT_SECRET: Rule<Secret> = Rule {
+    allowed: "32 bytes or more, as the issuer has it; or empty",
+    check: |secret| {
+        if secret.is_empty() || secret.expose().len() >= identity::SECRET_BYTES_MIN {
+            return Ok(());
+        }
+        Err(vec![
+            Mistake::plain("is shorter than 32 bytes, and could be guessed from one token")
+                .hint("make one for both sides: head -c 32 /dev/urandom | base64 -w0"),
+        ])
+    },
+};
+
+pub(super) const SALT: Rule<String> = Rule {
+    allowed: "the salt of the app's session interface; Flask's own is \"cookie-session\"",
+    check: |text| if text.is_empty() { Err(vec![Mistake::plain("is empty")]) } else { Ok(()) },
+};
+
 pub(super) const HOST_LATER: Rule<Secret> = Rule {
     allowed: "nothing: leave it empty",
     check: |secret| empty(secret, "reading a host's database is not in this version yet"),
@@ -242,6 +319,20 @@ fn word(text: &str, more: &str) -> Result<(), Mistake> {
         return Ok(());
     }
     Err(Mistake::value(text, "is not such a word"))
+}
+
+fn header_name(text: &str) -> Result<(), Mistake> {
+    let is_name = axum::http::HeaderName::from_bytes(text.as_bytes()).is_ok();
+    if is_name { Ok(()) } else { Err(Mistake::value(text, "is no header's name")) }
+}
+
+fn cookie_name(text: &str) -> Result<(), Mistake> {
+    if text == identity::COOKIE {
+        return Err(Mistake::value(text, "is Filmgate's own cookie, which no app makes"));
+    }
+    // A token, as RFC 6265 says.
+    let fits = |byte: u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&byte);
+    if !text.is_empty() && text.bytes().all(fits) { Ok(()) } else { Err(Mistake::value(text, "is no cookie's name")) }
 }
 
 /// Exactly as a browser writes it, because it is compared with what browsers send.

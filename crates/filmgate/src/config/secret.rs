@@ -59,3 +59,21 @@ impl Setting for Secret {
         vec![self.to_string()]
     }
 }
+
+impl Setting for Vec<Secret> {
+    type Default = Self;
+    const SHAPE: Shape = Shape::List;
+    const SECRET: bool = true;
+
+    fn from_default(default: Self) -> Self {
+        default
+    }
+
+    fn read(texts: &[String]) -> Result<Self, Vec<Mistake>> {
+        Ok(texts.iter().cloned().map(Secret).collect())
+    }
+
+    fn show(&self) -> Vec<String> {
+        self.iter().map(Secret::to_string).collect()
+    }
+}

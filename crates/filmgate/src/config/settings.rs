@@ -71,7 +71,25 @@ choices! {
     Provider {
         /// Filmgate's own users and sign-in.
         Local = "local",
-    } later ["flask", "forward", "jwt"]
+        /// A Flask app, by its cookies.
+        Flask = "flask",
+        /// An app, by asking it.
+        Forward = "forward",
+        /// Whoever signs bearer tokens.
+        Jwt = "jwt",
+    } later []
+}
+
+choices! {
+    /// Flask-Login's session protection.
+    SessionProtection {
+        /// Sessions of another address or browser are no longer fresh; they go on otherwise.
+        Basic = "basic",
+        /// They end, but for permanent ones.
+        Strong = "strong",
+        /// Nobody looks.
+        None = "none",
+    } later []
 }
 
 choices! {
@@ -93,7 +111,7 @@ settings! {
     }
 
     /// What the server listens on, whom it believes, and how long it waits for slow cameras.
-    [server] Server {
+    ["server"] server: Server {
         /// Address and port. 127.0.0.1 is this machine alone, 0.0.0.0 every IPv4 network it is on.
         listen: String = "127.0.0.1:8080", must rules::LISTEN;
         /// Scheme and host as browsers see them, as in `https://photos.example.org`.
@@ -147,7 +165,7 @@ settings! {
     }
 
     /// How photos are taken in, and how much at once.
-    [ingest] Ingest {
+    ["ingest"] ingest: Ingest {
         /// What an upload is answered with, once it is stored and recorded. "direct": 200 and the
         /// captures. "queued": 202 and the tasks that process them. A request may ask for the other
         /// by `Prefer: respond-async` or `Prefer: wait=10`.
@@ -204,7 +222,7 @@ settings! {
     }
 
     /// The catalog: sessions, photos, users and tasks.
-    [records] Records {
+    ["records"] records: Records {
         /// Where it is: "sqlite:PATH" for one server, or `postgres://user:password@host:5432/database`
         /// (PostgreSQL 15 or later) for several that share it. Add `?sslmode=require` for TLS.
         /// Empty: catalog.sqlite in the data folder.
@@ -225,7 +243,7 @@ settings! {
     }
 
     /// Where the photos themselves are.
-    [blobs] Blobs {
+    ["blobs"] blobs: Blobs {
         /// "file:PATH", a folder; or "s3://BUCKET" or "s3://BUCKET/PREFIX", a bucket that is there, of
         /// AWS, Garage, MinIO or another store that speaks S3. Empty: blobs in the data folder.
         /// With a bucket, photos on their way to it are in that folder, on this machine's own disk.
@@ -256,7 +274,7 @@ settings! {
     }
 
     /// What is made of a photo after its upload: pictures to show, and signs of its quality.
-    [processing] Processing {
+    ["processing"] processing: Processing {
         /// Photos that this server decodes at once, each in a process of its own. One for each two
         /// processors leaves uploads and pages as quick as without; with one for each they wait for
         /// a processor at times. 0: none; `filmgate worker` does it.
@@ -289,7 +307,7 @@ settings! {
     }
 
     /// The tasks that do the work after an upload.
-    [jobs] Jobs {
+    ["jobs"] jobs: Jobs {
         /// Redis as a transport for tasks, as in `redis://:password@127.0.0.1:6379/0`.
         /// Empty: the catalog itself. Whatever Redis loses is still in the catalog.
         /// Several nodes also count guesses at passwords there, together: see [identity].
@@ -312,7 +330,7 @@ settings! {
     }
 
     /// Events as webhooks, signed as Standard Webhooks says: docs/events.md.
-    [webhook] Webhook {
+    ["webhook"] webhook: Webhook {
         /// Where they are posted, as in `https://app.example.org/filmgate`. Empty: nowhere.
         url: Secret = "", must rules::WEBHOOK_URL;
         /// The key of the signature, `whsec_` and base64; several, with a space between, while the
@@ -335,7 +353,7 @@ settings! {
     }
 
     /// Events as Celery tasks on the app's own broker: docs/events.md.
-    [celery] Celery {
+    ["celery"] celery: Celery {
         /// The app's broker, as in `redis://:password@127.0.0.1:6379/0`. Empty: none.
         broker_url: Secret = "", must rules::REDIS_URL;
         /// The queue its workers read.
@@ -347,10 +365,15 @@ settings! {
     }
 
     /// Who is asking.
-    [identity] Identity {
-        /// "local": Filmgate's own users.
-        /// ("flask", "forward" and "jwt" are not in this version yet.)
+    ["identity"] identity: Identity {
+        /// Whose users ask: docs/identity.md. "local": Filmgate's own. "flask": those of a Flask app, by
+        /// its cookies. "forward": those of any app, by asking it. "jwt": those that an issuer of
+        /// bearer tokens knows. With all but the first, Filmgate's own administrators may still sign in,
+        /// and nobody else of its own.
         provider: Provider = Provider::Local;
+        /// Numbers of users of the app's who may do everything here, as in [1, 7]. An app's database may
+        /// say so of more: see [host].
+        admin_user_ids: Vec<i64> = vec![];
         /// How long a sign-in lasts, in hours.
         sign_in_hours: u64 = 12, in 1..=87_600, as sign_in_lifetime in hours;
         /// Shortest password, in bytes.
@@ -364,14 +387,98 @@ settings! {
         password_hashing_parallel: usize = 2, in 1..=256;
     }
 
+    /// The cookies of a Flask app with Flask-Login, where identity.provider is "flask". All as the app's
+    /// own configuration has it; what is left out there has the same default here.
+    ["identity.flask"] flask: Flask {
+        /// Its SECRET_KEY, then its SECRET_KEY_FALLBACKS, if it has any. Bytes that are no text, or a key
+        /// with a comma in an environment variable: "base64:" and their base64. In a file of its own:
+        /// one a line.
+        secret_keys: Vec<Secret> = vec![], must rules::FLASK_KEYS;
+        /// Its SESSION_COOKIE_NAME.
+        cookie_name: String = "session", must rules::COOKIE_NAME;
+        /// The salt of its session interface. Flask's own is this one.
+        salt: String = "cookie-session", must rules::SALT;
+        /// Its PERMANENT_SESSION_LIFETIME, in seconds. Flask holds every session to it, permanent or not.
+        max_age_seconds: u64 = 2_678_400, in 1..=3_153_600_000, as max_age in seconds;
+        /// Its REMEMBER_COOKIE_NAME. Empty: these cookies are not read, and who comes by one alone is
+        /// nobody until the app has made a session of it.
+        remember_cookie_name: String = "remember_token", must rules::COOKIE_NAME_OR_NONE;
+        /// Its SESSION_PROTECTION: "basic", "strong" or "none". "strong" needs server.trusted_proxies, so
+        /// that Filmgate sees the address that the app sees.
+        session_protection: SessionProtection = SessionProtection::Basic;
+    }
+
+    /// Asking the app who is signed in, where identity.provider is "forward". It gets the request's
+    /// cookies and authorization by GET, never its body.
+    ["identity.forward"] forward: Forward {
+        /// The app's address that says so, as in `http://127.0.0.1:8000/whoami`.
+        url: Secret = "", must rules::APP_URL;
+        /// Longest wait for its answer, in milliseconds; then 503 with Retry-After.
+        timeout_ms: u64 = 2_000, in 10..=60_000, as timeout in milliseconds;
+        /// How long an answer counts for the same cookies, authorization, address and browser, in
+        /// milliseconds: who signs out of the app, or is switched off there, is out here by then. That
+        /// somebody is nobody counts a second at most. 0: asked each time.
+        cache_ms: u64 = 5_000, in 0..=3_600_000, as cache in milliseconds;
+        /// Headers of its answer that may hold the user's number; the first that is there counts.
+        user_headers: Vec<String> = vec!["X-Auth-Request-User".to_owned(), "Remote-User".to_owned()], must rules::HEADERS;
+        /// The member of a JSON answer that holds it where no header does: a name, or a JSON pointer as
+        /// "/user/id". Empty: JSON is not read.
+        user_member: String = "user_id";
+        /// The member with the user's name.
+        username_member: String = "username";
+        /// The header of the answer that makes an administrator, where it is admin_value. Empty: none.
+        admin_header: String = "", must rules::HEADER_OR_NONE;
+        /// The member of a JSON answer that does, where it is admin_value or a list with it. Empty: none.
+        admin_member: String = "";
+        /// See there; true in JSON is "true".
+        admin_value: String = "true";
+        /// The cookies that the app gets, as in `["sessionid"]`. Empty: all but Filmgate's own; then each
+        /// change of any of them asks again.
+        cookie_names: Vec<String> = vec![], must rules::COOKIE_NAMES;
+    }
+
+    /// Bearer tokens, where identity.provider is "jwt": RS256, ES256, EdDSA, or HS256 with a secret.
+    ["identity.jwt"] jwt: Jwt {
+        /// Where the issuer's keys are, as in `https://id.example.org/.well-known/jwks.json`.
+        jwks_url: Secret = "", must rules::APP_URL;
+        /// Or a file with them, read again when a token names a key that is not in it.
+        jwks_file: PathBuf = "";
+        /// Or the secret of HS256, of 32 bytes or more.
+        secret: Secret = "", must rules::JWT_SECRET;
+        /// Who issues the tokens: exactly their "iss".
+        issuer: String = "";
+        /// For whom: one of these is in their "aud".
+        audiences: Vec<String> = vec![];
+        /// The claim with the user's number: a name, or a JSON pointer as "/user/id".
+        user_claim: String = "sub", must rules::CLAIM;
+        /// The claim with the user's name.
+        username_claim: String = "preferred_username";
+        /// The claim that makes an administrator, where it is admin_value or a list with it, as
+        /// "/realm_access/roles". Empty: none.
+        admin_claim: String = "";
+        /// See there; true in JSON is "true".
+        admin_value: String = "admin";
+        /// By how much two clocks may differ, in seconds.
+        leeway_seconds: u64 = 30, in 0..=600, as leeway in seconds;
+        /// How old keys may be before they are fetched again, in seconds: a key that the issuer took out
+        /// counts no longer than that.
+        refresh_seconds: u64 = 900, in 1..=604_800, as refresh in seconds;
+        /// How old they may be while they cannot be fetched, in seconds; then 503 with Retry-After.
+        keep_seconds: u64 = 86_400, in 1..=2_592_000, as keep in seconds;
+        /// Shortest time between two fetches for keys that nobody has heard of, in milliseconds.
+        refetch_ms: u64 = 10_000, in 100..=3_600_000, as refetch in milliseconds;
+        /// Longest wait for the keys, in milliseconds.
+        timeout_ms: u64 = 5_000, in 10..=60_000, as timeout in milliseconds;
+    }
+
     /// The application around Filmgate, where there is one.
-    [host] Host {
+    ["host"] host: Host {
         /// Its database, to read users and sessions from. Not in this version yet: leave it empty.
         database_url: Secret = "", must rules::HOST_LATER;
     }
 
     /// What the server tells about itself, on standard error.
-    [log] Log {
+    ["log"] log: Log {
         /// "text" for people, "json" for collectors.
         format: LogFormat = LogFormat::Text;
         /// "error", "warn", "info", "debug" or "trace"; or by module, as in "info,filmgate=debug".
@@ -379,7 +486,7 @@ settings! {
     }
 
     /// The HTTP interface.
-    [api] Api {
+    ["api"] api: Api {
         /// Most items on one page of a list.
         page_size_max: usize = 200, in 1..=10_000;
         /// Serve the browsable documentation of the interface.

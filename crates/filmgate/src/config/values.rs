@@ -20,6 +20,7 @@ pub(super) enum Shape {
     Boolean,
     Text,
     List,
+    Numbers,
 }
 
 impl Shape {
@@ -30,6 +31,7 @@ impl Shape {
             Self::Boolean => "true or false",
             Self::Text => "a text in quotes",
             Self::List => "a list of texts",
+            Self::Numbers => "a list of whole numbers",
         }
     }
 
@@ -43,6 +45,10 @@ impl Shape {
                 let items: Vec<String> = texts.iter().map(|text| quote(text)).collect();
                 format!("[{}]", items.join(", "))
             }
+            Self::Numbers => {
+                let items: Vec<String> = texts.iter().map(|text| group_digits(text)).collect();
+                format!("[{}]", items.join(", "))
+            }
         }
     }
 
@@ -51,7 +57,7 @@ impl Shape {
         match self {
             Self::Text => vec![text.to_owned()],
             Self::Number | Self::Boolean => vec![text.trim().to_owned()],
-            Self::List => {
+            Self::List | Self::Numbers => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 items.map(str::to_owned).collect()
             }
@@ -60,7 +66,7 @@ impl Shape {
 }
 
 /// `20000` as `20_000`, which TOML and the environment read as well.
-pub(super) fn group_digits(digits: &str) -> String {
+pub(crate) fn group_digits(digits: &str) -> String {
     if digits.len() < 5 {
         return digits.to_owned();
     }
@@ -254,6 +260,33 @@ impl Setting for Vec<String> {
 
     fn show(&self) -> Vec<String> {
         self.clone()
+    }
+}
+
+/// Numbers of the app's: from 0 on.
+impl Setting for Vec<i64> {
+    type Default = Self;
+    const SHAPE: Shape = Shape::Numbers;
+
+    fn from_default(default: Self) -> Self {
+        default
+    }
+
+    fn read(texts: &[String]) -> Result<Self, Vec<Mistake>> {
+        super::rules::all(texts, |text| {
+            let digits = text.replace('_', "");
+            let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+            let number = is_number.then(|| digits.parse().ok()).flatten();
+            number.ok_or_else(|| Mistake::value(text, "is not a whole number from 0 on"))
+        })
+    }
+
+    fn show(&self) -> Vec<String> {
+        self.iter().map(i64::to_string).collect()
+    }
+
+    fn choices() -> Option<String> {
+        Some("whole numbers from 0 on, as [1, 7]".to_owned())
     }
 }
 

@@ -32,11 +32,16 @@ pub async fn api_docs(State(app): State<App>, headers: HeaderMap) -> Response {
     serve(&app, "api.html", &headers)
 }
 
-/// `GET /pages/{name}`
+/// `GET /pages/{*name}`
 pub async fn asset(State(app): State<App>, Path(name): Path<String>, headers: HeaderMap) -> Response {
     // The pages themselves have addresses of their own.
     let is_page = std::path::Path::new(&name).extension().is_some_and(|extension| extension == "html");
     if is_page { Error::not_found().into_response() } else { serve(&app, &name, &headers) }
+}
+
+/// `GET /client/{name}`: the camera client, for pages of ours and of others.
+pub async fn client(State(app): State<App>, Path(name): Path<String>, headers: HeaderMap) -> Response {
+    serve(&app, &format!("client/{name}"), &headers)
 }
 
 fn serve(app: &App, name: &str, headers: &HeaderMap) -> Response {
@@ -46,7 +51,9 @@ fn serve(app: &App, name: &str, headers: &HeaderMap) -> Response {
         Some("html") => "text/html; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",
         Some("js") => "text/javascript; charset=utf-8",
+        Some("json") => "application/json",
         Some("svg") => "image/svg+xml",
+        Some("ts") => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
     };
     let unchanged = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes());

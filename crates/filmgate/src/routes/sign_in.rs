@@ -4,7 +4,8 @@ use axum::extract::Request;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use records::User;
+use identity::Person;
+use records::Role;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -30,24 +31,25 @@ pub struct Credentials {
 pub struct WhoAmI {
     /// The user.
     user: UserBrief,
-    /// When the sign-in ends by itself, RFC 3339; `null` with a token.
+    /// When the sign-in ends by itself, RFC 3339; `null` with a token, and where the app signed the user in.
     expires_at: Option<String>,
 }
 
 /// A user, in short.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct UserBrief {
-    /// Number of the user.
+    /// Number of the user. With an app's users, one of Filmgate's own administrators has theirs negated here.
     id: i64,
-    /// The name they sign in with.
+    /// The name they sign in with; for an app's user whose name nobody knows, the number.
     username: String,
     /// `participant` or `admin`.
     role: &'static str,
 }
 
-impl From<User> for UserBrief {
-    fn from(user: User) -> Self {
-        Self { id: user.id, role: user.role.as_str(), username: user.username }
+impl From<Person> for UserBrief {
+    fn from(user: Person) -> Self {
+        let role = if user.is_admin { Role::Admin } else { Role::Participant };
+        Self { id: user.id, role: role.as_str(), username: user.username }
     }
 }
 
@@ -71,7 +73,8 @@ pub async fn sign_in(State(app): State<App>, client: Client, request: Request) -
     }
     let sign_in = app.identity.sign_in(&username, password, client.address).await?;
     let cookie = set_cookie(&sign_in.secret, app.config.identity.sign_in_lifetime(), client.https);
-    let answer = WhoAmI { user: sign_in.user.into(), expires_at: Some(sign_in.expires_at.to_string()) };
+    let user = app.identity.person(sign_in.user).ok_or_else(Error::wrong_credentials)?;
+    let answer = WhoAmI { user: user.into(), expires_at: Some(sign_in.expires_at.to_string()) };
     Ok((cookie_header(&cookie)?, axum::Json(answer)).into_response())
 }
 
@@ -84,9 +87,14 @@ pub async fn who_am_i(caller: SignedIn) -> axum::Json<WhoAmI> {
 }
 
 /// Sign out
+///
+/// Whom the app around Filmgate signed in signs out there: 409 `signed_in_by_app`.
 #[utoipa::path(delete, path = "/api/v1/sign-in", tag = "Signing in",
     responses((status = 204, description = "Signed out"), (status = "default", response = ProblemResponse)))]
 pub async fn sign_out(State(app): State<App>, client: Client, caller: SignedIn) -> Result<Response> {
+    if caller.is_of_the_app() {
+        return Err(Error::signed_in_by_app());
+    }
     if let Some(sign_in) = caller.sign_in {
         app.records.end_sign_in(sign_in.secret_hash).await?;
     }

@@ -8,6 +8,7 @@ mod folder;
 mod fsck;
 mod health;
 mod plan;
+mod tune;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -13,6 +13,7 @@ mod documents;
 mod export;
 mod http;
 mod idempotency;
+mod identity;
 mod images;
 mod limits;
 mod metadata;

@@ -39,8 +39,10 @@ impl Nodes {
                     .clone()
                     .map(|redis_url| SharedGuesses { redis_url, key_prefix: "test:".to_owned() }),
                 password_hashing_parallel: 1,
+                provider: identity::ProviderOptions::Local,
+                admin_user_ids: Vec::new(),
             };
-            Identity::new(records.clone(), options, Arc::new(Timestamp::now))
+            Identity::new(records.clone(), options, Arc::new(Timestamp::now)).unwrap()
         };
         let nodes: Vec<_> = (0..count).map(|_| node()).collect();
         nodes[0].create_user("Anna", RIGHT.to_owned(), Role::Participant).await.unwrap();

@@ -3,6 +3,7 @@
 mod buckets;
 mod layers;
 mod names;
+mod providers;
 mod relations;
 mod secrets;
 mod texts;

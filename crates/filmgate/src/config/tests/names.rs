@@ -87,7 +87,7 @@ fn a_name_that_is_no_setting() {
             File("[xyzzy]\na = 1\nb = 2"),
             "
                 FILE:1:2: unknown section [xyzzy]
-                hint: the sections are server, ingest, records, blobs, processing, jobs, webhook, celery, identity, host, log, api
+                hint: the sections are server, ingest, records, blobs, processing, jobs, webhook, celery, identity, identity.flask, identity.forward, identity.jwt, host, log, api
             ",
         ),
         (

@@ -254,19 +254,11 @@ fn a_choice_that_there_is_not_or_not_yet() {
             "#,
         ),
         (
-            File(r#"identity.provider = "flask""#),
+            File(r#"identity.provider = "flaks""#),
             r#"
-                FILE:1:21: identity.provider: `flask` is not in this version yet
-                allowed: "local"
-                hint: the default is provider = "local"
-            "#,
-        ),
-        (
-            Env("FILMGATE__IDENTITY__PROVIDER", "jwt"),
-            r#"
-                environment FILMGATE__IDENTITY__PROVIDER: identity.provider: `jwt` is not in this version yet
-                allowed: "local"
-                hint: the default is FILMGATE__IDENTITY__PROVIDER=local
+                FILE:1:21: identity.provider: `flaks` is not one of the choices
+                allowed: "local" or "flask" or "forward" or "jwt"
+                hint: write provider = "flask"
             "#,
         ),
         (

@@ -21,7 +21,7 @@ const PICTURE_RETRY_MS = [1500, 3000, 6000, 12_000];
 
 export class Filmstrip {
   #list = byId('strip', HTMLUListElement);
-  #total = byId('strip-total', HTMLParagraphElement);
+  #total = byId('strip-total', HTMLSpanElement);
   #empty = byId('strip-empty', HTMLParagraphElement);
   /** @type {string | null} */
   #sessionId = null;

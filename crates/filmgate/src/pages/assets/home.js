@@ -54,7 +54,8 @@ function show(next, { focus = true } = {}) {
 
 /** @param {User} found */
 function welcome(found) {
-  const same = before !== null && String(before.id) === String(found.id);
+  // Of a page just loaded nobody was here before: what this browser remembers may be theirs.
+  const other = before !== null && String(before.id) !== String(found.id);
   user = found;
   before = found;
   notice.hidden = true;
@@ -64,19 +65,19 @@ function welcome(found) {
     show('admin');
     showAdmin();
   } else {
-    if (!same) participant.leave();
+    if (other) participant.leave();
     forgetAdmin();
     show('participant');
-    participant.enter();
+    participant.enter(String(found.id));
   }
 }
 
 /** The server no longer knows who this is. What waits, waits; it goes on when the same person signs in again. */
-function expired() {
+async function expired() {
   if (user === null) return;
   user = null;
+  const n = await participant.waiting();
   sayNotice = () => {
-    const n = participant.waiting;
     write(notice, n > 0 ? say('signIn.again', { n, username: before?.username ?? '' }) : say('signIn.expired'));
   };
   sayNotice();
@@ -118,8 +119,9 @@ async function signIn() {
 }
 
 async function signOut() {
-  participant.stop();
-  if (participant.waiting > 0 && !(await mayLose(participant.waiting))) return;
+  participant.pause();
+  const waiting = await participant.waiting();
+  if (waiting > 0 && !(await mayGo(waiting))) return participant.render();
   try {
     await ask('DELETE', SIGN_IN);
   } catch (problem) {
@@ -134,10 +136,10 @@ async function signOut() {
 }
 
 /**
- * @param {number} n photos that would be lost
+ * @param {number} n photos that stay behind
  * @returns {Promise<boolean>}
  */
-function mayLose(n) {
+function mayGo(n) {
   write(byId('leave-text', HTMLParagraphElement), say('leave.text', { n }));
   leave.returnValue = 'stay';
   leave.showModal();
@@ -159,8 +161,8 @@ function speakEverywhere() {
 }
 
 for (const button of document.querySelectorAll('[data-language]')) {
-  button.addEventListener('click', () => {
-    speak(button.getAttribute('data-language') === 'id' ? 'id' : 'en');
+  button.addEventListener('click', async () => {
+    await speak(button.getAttribute('data-language') === 'id' ? 'id' : 'en');
     speakEverywhere();
   });
 }
@@ -170,9 +172,6 @@ form.addEventListener('submit', (event) => {
 });
 byId('sign-out', HTMLButtonElement).addEventListener('click', signOut);
 byId('retry', HTMLButtonElement).addEventListener('click', lookWhoIsHere);
-window.addEventListener('beforeunload', (event) => {
-  if (participant.waiting > 0) event.preventDefault();
-});
 
 speakEverywhere();
 lookWhoIsHere();

@@ -49,6 +49,7 @@ pub enum About {
     Token,
     User,
     Asset,
+    ClientAsset,
 }
 
 /// What a request carries, made from the id of what it is about.
@@ -175,5 +176,6 @@ pub const TABLE: &[Row] = &[
     row("GET /api/v1/openapi.json", About::Nothing, bare, EVERYBODY),
     row("GET /api/v1/docs", About::Nothing, bare, EVERYBODY),
     row("GET /", About::Nothing, bare, EVERYBODY),
-    row("GET /pages/{name}", About::Asset, bare, EVERYBODY),
+    row("GET /pages/{*name}", About::Asset, bare, EVERYBODY),
+    row("GET /client/{name}", About::ClientAsset, bare, EVERYBODY),
 ];

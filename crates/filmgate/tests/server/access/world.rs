@@ -131,6 +131,7 @@ impl World {
             About::Token => self.token(&json!({"name": "a victim"})).0,
             About::User => new_user(&self.server).user_id,
             About::Asset => "filmgate.css".to_owned(),
+            About::ClientAsset => "filmgate.js".to_owned(),
         }
     }
 
@@ -138,7 +139,7 @@ impl World {
     pub fn absent(about: About) -> Vec<String> {
         let never = uuid::Uuid::now_v7().to_string();
         match about {
-            About::Nothing | About::Asset => Vec::new(),
+            About::Nothing | About::Asset | About::ClientAsset => Vec::new(),
             About::User => ["999999", "0", "-1", "x"].map(str::to_owned).into(),
             About::OwnersFile => vec![format!("{never}.jpg"), never, "x".to_owned(), "%2e%2e".to_owned()],
             _ => vec![never, "x".to_owned(), "1".to_owned(), "%2e%2e".to_owned()],

@@ -182,6 +182,7 @@ fn story(commands: &mut Commands, server: Option<&Server>, session_id: &str, mut
         assert_eq!(commands.run(command, &[]).status, 0);
     }
     assert_eq!(commands.run("plan", &["--captures-per-day", "10k"]).status, 0);
+    assert_eq!(commands.run("tune", &["--users", "1", "--disk-time", "10ms"]).status, 0);
     // They run until they are told to stop, or ask one that does, and are tested as such.
     commands.run.extend(["demo", "serve", "worker", "health", "restore"].map(str::to_owned));
     assert_eq!(commands.run, every_command(), "left: what was run; right: what there is");
