@@ -66,6 +66,7 @@ pub fn router(app: App) -> Router {
     let (routes, _) = documented().split_for_parts();
     let mut routes = routes
         .route("/", get(pages::home))
+        .route("/review", get(pages::review))
         .route("/pages/{*name}", get(pages::asset))
         .route("/client/{name}", get(pages::client));
     if app.config.api.docs {
