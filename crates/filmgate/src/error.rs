@@ -69,6 +69,8 @@ errors! {
     too_many_streams = TOO_MANY_REQUESTS, "too_many_streams", "You follow tasks by as many streams as you may; close one, or try again shortly";
     /// Everybody together does.
     streams_full = SERVICE_UNAVAILABLE, "streams_full", "The server serves as many streams of events as it can; try again shortly";
+    /// Exports are under way, as many as may be.
+    exports_full = SERVICE_UNAVAILABLE, "exports_full", "As many exports are under way as may be; try again once one has ended";
     /// Whoever knows the app's users cannot be asked just now.
     host_unavailable = SERVICE_UNAVAILABLE, "host_unavailable", "The app's database, which says who may do this, does not answer; try again shortly";
     /// Whoever says who somebody is cannot be asked just now.

@@ -38,6 +38,9 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(r::sessions::end))
         .routes(routes!(r::camera_settings::list, r::camera_settings::create))
         .routes(routes!(r::camera_settings::show, r::camera_settings::change))
+        .routes(routes!(r::export::of_session))
+        .routes(routes!(r::export::export))
+        .routes(routes!(r::gaps::of_session))
         .routes(routes!(r::captures::list))
         .routes(routes!(r::captures::show, r::captures::delete))
         .routes(routes!(r::tasks::list))
@@ -63,6 +66,7 @@ pub fn router(app: App) -> Router {
     let (routes, _) = documented().split_for_parts();
     let mut routes = routes
         .route("/", get(pages::home))
+        .route("/review", get(pages::review))
         .route("/pages/{*name}", get(pages::asset))
         .route("/client/{name}", get(pages::client));
     if app.config.api.docs {
@@ -73,6 +77,7 @@ pub fn router(app: App) -> Router {
         .fallback(async || Error::not_found())
         .method_not_allowed_fallback(async || Error::method_not_allowed())
         .layer(Extension(r::task_events::Streams::default()))
+        .layer(Extension(r::export::Exports::default()))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(app.clone(), exit::exit))
         .with_state(app)

@@ -455,6 +455,25 @@ impl Records {
             .await
     }
 
+    /// Captures of a session, oldest first, those after this one: a session in steps, however long it is.
+    pub async fn captures_of_session_after(
+        &self,
+        session_id: Uuid,
+        after: Option<(Timestamp, Uuid)>,
+        limit: usize,
+    ) -> Result<Vec<Capture>> {
+        let (time_us, id) = after.map_or((i64::MIN, Uuid::nil()), |(time, id)| (time.as_microsecond(), id));
+        self.engine
+            .read(move |db| {
+                let sql = format!(
+                    "SELECT {COLUMNS} FROM captures WHERE session_id = ? AND (received_at, id) > (?, ?)
+                     ORDER BY received_at, id LIMIT ?"
+                );
+                db.all(&sql, &values![session_id, time_us, id, limit], capture_from)
+            })
+            .await
+    }
+
     /// Links captures of a session to an assessment. One that belongs to an assessment already stays as it is; ids
     /// that are not of this session count for nothing.
     pub async fn link_captures(

@@ -57,6 +57,23 @@ impl Records {
         .await
     }
 
+    /// When the captures of a session came that were deleted since, as far as their tombstones are kept.
+    pub async fn deleted_of_session(&self, session_id: Uuid) -> Result<Vec<Timestamp>> {
+        let ids: Vec<Uuid> = self
+            .engine
+            .read(move |db| {
+                // Without an index: whoever asks is a person, and tombstones are few and forgotten.
+                let sql = "SELECT capture_id FROM tombstones WHERE session_id = ? ORDER BY capture_id";
+                db.all(sql, &values![session_id], |row| row.get(0))
+            })
+            .await?;
+        let time_of = |id: &Uuid| {
+            let (seconds, nanos) = id.get_timestamp()?.to_unix();
+            Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanos).ok()?).ok()
+        };
+        Ok(ids.iter().filter_map(time_of).collect())
+    }
+
     /// Whether a capture was deleted.
     pub async fn is_tombstone(&self, capture_id: Uuid) -> Result<bool> {
         self.engine

@@ -183,6 +183,20 @@ impl Records {
             .await
     }
 
+    /// Sessions by id, those after `after`; of one user where `user_id` says so: all of them in steps, always in the same
+    /// order.
+    pub async fn sessions_by_id(&self, user_id: Option<i64>, after: Uuid, limit: usize) -> Result<Vec<Session>> {
+        self.engine
+            .read(move |db| {
+                let first = format!("SELECT {COLUMNS} FROM assessment_sessions WHERE assessment_sessions.id > ?1");
+                let mut asked = Conditions::new(&first, &values![after]);
+                asked.and("user_id = ?", user_id.as_ref());
+                let (sql, values) = asked.end("ORDER BY assessment_sessions.id", limit);
+                db.all(&sql, &values, session_from)
+            })
+            .await
+    }
+
     /// Gives a session other settings, or none.
     pub async fn set_session_settings(&self, id: Uuid, camera_settings_id: Option<Uuid>) -> Result<Session> {
         self.engine

@@ -12,6 +12,7 @@ mod config;
 mod copying;
 mod demo;
 mod doctor;
+mod export;
 mod filesystem;
 mod fsck;
 mod health;
@@ -101,6 +102,8 @@ enum Command {
     /// Tasks: the work after an upload, and dead letters
     #[command(subcommand)]
     Task(task::TaskCommand),
+    /// Make a ZIP archive of photos, tables and a codebook; exit status 0 where every photo is whole, 1 where not
+    Export(export::ExportArgs),
     /// Check every row against its file and every file against its row; exit status 0 where clean, 1 where not
     Fsck(fsck::FsckArgs),
     /// Back up catalog and photos into a folder, beside the running server
@@ -189,6 +192,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Capture(command) => beside(capture::run(command, &common)),
         Command::Task(command) => beside(task::run(command, &common)),
         Command::Blobs(command) => on_runtime(blobs::run(command, &common)),
+        Command::Export(args) => on_runtime(export::run(args, &common)),
         Command::Fsck(args) => on_runtime(fsck::run(args, &common)),
         Command::Backup(args) => on_runtime(backup::backup(args, &common)),
         Command::Restore(args) => on_runtime(backup::restore(args, &common)),

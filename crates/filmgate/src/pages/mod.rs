@@ -27,6 +27,11 @@ pub async fn home(State(app): State<App>, headers: HeaderMap) -> Response {
     serve(&app, "index.html", &headers)
 }
 
+/// `GET /review`: one session, for a researcher; which one, its query says.
+pub async fn review(State(app): State<App>, headers: HeaderMap) -> Response {
+    serve(&app, "review.html", &headers)
+}
+
 /// `GET /api/v1/docs`
 pub async fn api_docs(State(app): State<App>, headers: HeaderMap) -> Response {
     serve(&app, "api.html", &headers)

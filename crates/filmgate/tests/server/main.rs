@@ -10,6 +10,7 @@ mod bucket;
 mod cli;
 mod contract;
 mod documents;
+mod export;
 mod host;
 mod http;
 mod idempotency;

@@ -77,7 +77,10 @@ function render() {
 function cell({ title, of, kind }, item) {
   const value = of(item);
   if (!present(value)) return el('td', { class: 'muted' }, title === 'admin.ended' ? say('admin.open') : '–');
-  if (kind === 'id') return el('th', { scope: 'row', class: 'id', title: String(value) }, shortId(String(value)));
+  if (kind === 'id') {
+    const way = el('a', { href: `/review?session=${encodeURIComponent(String(value))}` }, shortId(String(value)));
+    return el('th', { scope: 'row', class: 'id', title: String(value) }, way);
+  }
   if (kind === 'number' && typeof value === 'number') {
     return el('td', { class: 'number' }, value.toLocaleString(locale()));
   }

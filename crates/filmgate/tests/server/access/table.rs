@@ -117,6 +117,10 @@ fn settings_change(_: &World, _: &str, request: Request) -> Request {
     request.json(&json!({"is_active": false}))
 }
 
+fn export(_: &World, _: &str, request: Request) -> Request {
+    request.json(&json!({"session_ids": [uuid::Uuid::nil()]}))
+}
+
 fn in_query(_: &World, task_id: &str, mut request: Request) -> Request {
     request.target.push_str("?task_id=");
     request.target.push_str(task_id);
@@ -154,6 +158,9 @@ pub const TABLE: &[Row] = &[
     row("POST /api/v1/camera-settings", About::Nothing, settings, with(ADMINS, 201)),
     row("GET /api/v1/camera-settings/{id}", About::Settings, bare, MANAGERS),
     row("PATCH /api/v1/camera-settings/{id}", About::Settings, settings_change, ADMINS),
+    row("GET /api/v1/sessions/{id}/export", About::OwnersSession, bare, ADMINS),
+    row("GET /api/v1/sessions/{id}/gaps", About::OwnersSession, bare, ADMINS),
+    row("POST /api/v1/export", About::Nothing, export, ADMINS),
     row("GET /api/v1/captures", About::Nothing, bare, ADMINS),
     row("GET /api/v1/captures/{id}", About::OwnersCapture, bare, ADMINS),
     row("DELETE /api/v1/captures/{id}", About::OwnersCapture, bare, with(ADMINS, 204)),
@@ -168,6 +175,7 @@ pub const TABLE: &[Row] = &[
     row("GET /metrics", About::Nothing, bare, EVERYBODY),
     row("GET /api/v1/openapi.json", About::Nothing, bare, EVERYBODY),
     row("GET /api/v1/docs", About::Nothing, bare, EVERYBODY),
+    row("GET /review", About::Nothing, bare, EVERYBODY),
     row("GET /", About::Nothing, bare, EVERYBODY),
     row("GET /pages/{*name}", About::Asset, bare, EVERYBODY),
     row("GET /client/{name}", About::ClientAsset, bare, EVERYBODY),

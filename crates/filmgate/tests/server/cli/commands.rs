@@ -176,6 +176,8 @@ fn story(commands: &mut Commands, server: Option<&Server>, session_id: &str, mut
     assert_eq!(commands.one("migrate", &[])["schema_version"].as_i64().map(|version| version > 0), Some(true));
     let backup = commands.data.with_file_name(unique("backup"));
     commands.one("backup", &[backup.to_str().unwrap()]);
+    let archive = commands.data.with_file_name(unique("export"));
+    assert!(commands.one("export", &[archive.to_str().unwrap(), "--all"])["photos"].as_u64() > Some(0));
     for command in ["config check", "config show", "config example"] {
         assert_eq!(commands.run(command, &[]).status, 0);
     }
