@@ -188,7 +188,7 @@ settings! {
         verify: Verify = Verify::Structure;
         /// Threads for disk work: writing, syncing, renaming.
         disk_workers: usize = 16, in 1..=1_024;
-        /// Pieces of disk work waiting for a thread; beyond them, new uploads get a 503. One let in already waits.
+        /// Pieces of disk work waiting for a thread; beyond them, new uploads get a 503.
         disk_queue_max: usize = 1_024, in 1..=1_000_000;
         /// Largest photo, in bytes.
         upload_bytes_max: u64 = 33_554_432, in 1..=1_099_511_627_776;
