@@ -130,8 +130,10 @@ export class Reel {
     }
     const shot = el('button', { type: 'button', class: 'shot', tabindex: -1, 'data-photo': photo.id, 'aria-label': photoWords(photo) }, picture);
     const signs = signWords(photo);
-    if (signs.length) shot.append(el('span', { class: 'signs', 'aria-hidden': 'true' }, ...signs.map((words) => el('span', {}, words))));
-    if (photo.trigger !== 'INTERVAL') shot.append(el('span', { class: 'trigger', 'aria-hidden': 'true' }, triggerWords(photo.trigger)));
+    // Beside the button: words within it would have to stand in its label in the same order.
+    const still = el('div', { class: 'still' }, shot);
+    if (signs.length) still.append(el('span', { class: 'signs', 'aria-hidden': 'true' }, ...signs.map((words) => el('span', {}, words))));
+    if (photo.trigger !== 'INTERVAL') still.append(el('span', { class: 'trigger', 'aria-hidden': 'true' }, triggerWords(photo.trigger)));
     shot.addEventListener('click', (event) => {
       if (event.shiftKey) this.#chooseTo(photo);
       else this.#open(photo);
@@ -144,7 +146,7 @@ export class Reel {
       else this.#toggle(photo.id);
     });
     const when = el('span', { class: 'when', title: clock(photo.at), 'aria-hidden': 'true' }, since(photo.at - from));
-    return el('li', { class: 'frame' }, shot, pick, when);
+    return el('li', { class: 'frame' }, still, pick, when);
   }
 
   /** @param {string} id */
@@ -178,7 +180,7 @@ export class Reel {
   mark() {
     for (const [id, shot] of this.#shots) {
       const is = this.#chosen.has(id);
-      const frame = /** @type {HTMLElement} */ (shot.parentElement);
+      const frame = /** @type {HTMLElement} */ (shot.closest('.frame'));
       frame.classList.toggle('is-chosen', is);
       const pick = frame.querySelector('input');
       if (pick) pick.checked = is;
