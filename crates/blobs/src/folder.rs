@@ -1,16 +1,16 @@
 //! The folder itself: publishing in the one safe order, and reading without following links.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, civil};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::directory::{Directories, FsyncError, create_folder};
@@ -35,9 +35,11 @@ pub(crate) struct Folder {
     pub(crate) options: BlobsOptions,
     pub(crate) metrics: Metrics,
     pub(crate) open_staging_files: AtomicUsize,
+    /// The folder of staging files.
+    pub(crate) staging: File,
     directories: Directories,
-    /// Time folders whose own entry is known to be durable.
-    durable_folders: Mutex<BTreeSet<String>>,
+    /// Time folders whose own entry is known to be durable, held open: each photo would walk there several times.
+    durable_folders: Mutex<BTreeMap<String, Arc<File>>>,
     stopped: AtomicBool,
 }
 
@@ -68,8 +70,10 @@ impl Folder {
         if options.durable {
             fsync_dir(&root)?;
         }
+        let staging = File::open(root.join(STAGING))?;
         Ok(Self {
             root,
+            staging,
             options,
             metrics,
             open_staging_files: AtomicUsize::new(0),
@@ -85,6 +89,12 @@ impl Folder {
 
     pub(crate) fn staging_path(&self, name: &str) -> PathBuf {
         self.root.join(STAGING).join(name)
+    }
+
+    /// Opens a staging file for reading and appending.
+    pub(crate) fn open_staging_file(&self, name: &str, more: OFlags) -> Result<File> {
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC | more;
+        Ok(rustix::fs::openat(&self.staging, name, flags, Mode::RUSR | Mode::WUSR)?.into())
     }
 
     pub(crate) fn free_bytes(&self) -> Result<u64> {
@@ -125,29 +135,30 @@ impl Folder {
         for (staged, _) in blobs.iter_mut() {
             staged.fsync(self.options.durable)?;
         }
-        let mut folders = BTreeSet::new();
+        let mut folders = BTreeMap::new();
         for (staged, key) in blobs.iter_mut() {
             let (folder, name) = split_key(key)?;
-            self.ensure_time_folder(folder)?;
-            let from = staged.path().ok_or(Error::NotFound)?;
-            // Never replaces: two captures under one key would leave one of them without its bytes.
-            rustix::fs::renameat_with(CWD, from, self.open_dir(folder)?, name, RenameFlags::NOREPLACE)?;
-            staged.forget();
-            folders.insert(folder.to_owned());
+            let directory = self.ensure_time_folder(folder)?;
+            staged.rename(&directory, name)?;
+            folders.insert(folder.to_owned(), directory);
             published.push(PublishedBlob { key: key.clone() });
         }
-        for folder in folders {
-            self.fsync_time_folder(&folder)?;
+        for (folder, directory) in folders {
+            self.fsync_directory(&folder, || Ok(directory.clone()))?;
         }
         Ok(())
     }
 
     pub(crate) fn fsync_time_folder(&self, folder: &str) -> Result<()> {
+        self.fsync_directory(folder, || self.open_dir(folder).map(Arc::new))
+    }
+
+    fn fsync_directory(&self, folder: &str, open: impl Fn() -> Result<Arc<File>>) -> Result<()> {
         if !self.options.durable {
             return Ok(());
         }
         let observe = |took: Duration| self.metrics.directory_fsync_seconds.observe(took.as_secs_f64());
-        match self.directories.fsync(folder, || self.open_dir(folder), observe) {
+        match self.directories.fsync(folder, open, observe) {
             Ok(()) => Ok(()),
             Err(FsyncError::NotTried(error)) => Err(error),
             Err(FsyncError::Failed) => Err(self.stop()),
@@ -171,10 +182,10 @@ impl Folder {
     }
 
     /// Makes a time folder whose own entry survives a power cut, before anything is renamed into it.
-    fn ensure_time_folder(&self, folder: &str) -> Result<()> {
-        let mut known = self.durable_folders.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.contains(folder) {
-            return Ok(());
+    fn ensure_time_folder(&self, folder: &str) -> Result<Arc<File>> {
+        let mut known = self.known();
+        if let Some(directory) = known.get(folder) {
+            return Ok(directory.clone());
         }
         let (day, minute) = folder.split_once('/').ok_or_else(|| Error::BadKey(folder.to_owned()))?;
         make_private_dir(&self.root.join(day))?;
@@ -187,11 +198,16 @@ impl Folder {
             self.fsync_or_stop(&day)?;
             self.fsync_or_stop(&File::open(&self.root)?)?;
         }
-        if known.len() > 64 {
+        if known.len() > 8 {
             known.clear();
         }
-        known.insert(folder.to_owned());
-        Ok(())
+        let directory = Arc::new(self.open_dir(folder)?);
+        known.insert(folder.to_owned(), directory.clone());
+        Ok(directory)
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<String, Arc<File>>> {
+        self.durable_folders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Removes time folders before this one that nothing lies in any more. No durability: what comes back is empty.
@@ -199,7 +215,7 @@ impl Folder {
         for folder in self.time_folders()?.iter().filter(|folder| folder.as_str() < time_folder) {
             let Some((day, minute)) = folder.split_once('/') else { continue };
             // Nobody is sure of a folder while it goes.
-            let mut known = self.durable_folders.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut known = self.known();
             match rustix::fs::unlinkat(self.open_dir(day)?, minute, AtFlags::REMOVEDIR) {
                 Ok(()) => {
                     known.remove(folder);

@@ -36,7 +36,7 @@ pub use directory::create_folder;
 pub use folder::Found;
 pub use measure::{SyncRate, measure_syncs};
 pub use s3::{S3Options, Waiting};
-pub use staging::{StagedBlob, Staging};
+pub use staging::{Look, StagedBlob, Staging};
 
 /// A result of this room.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -121,6 +121,7 @@ pub struct Blobs {
     /// Where bytes are staged: where the store is a folder, that folder.
     staging: Arc<Folder>,
     pool: pool::DiskPool,
+    memory: staging::FastMemory,
 }
 
 /// Where published bytes lie.
@@ -155,14 +156,14 @@ impl Blobs {
     /// Opens the store below `root`, making the folder where there is none.
     pub fn open(root: &Path, options: BlobsOptions) -> Result<Self> {
         let (staging, pool) = open_staging(root, options)?;
-        Ok(Self { store: Store::Folder(staging.clone()), staging, pool })
+        Ok(Self { store: Store::Folder(staging.clone()), staging, pool, memory: staging::FastMemory::new() })
     }
 
     /// A store in a bucket, with its staging files below `root`. Does not ask whether the bucket is there.
     pub fn open_s3(root: &Path, options: BlobsOptions, bucket: S3Options) -> Result<Self> {
         let (staging, pool) = open_staging(root, options)?;
         let s3 = S3::open(bucket, staging.clone(), pool.clone())?;
-        Ok(Self { store: Store::S3(Arc::new(s3)), staging, pool })
+        Ok(Self { store: Store::S3(Arc::new(s3)), staging, pool, memory: staging::FastMemory::new() })
     }
 
     /// Adds the store's metrics to a registry.
@@ -199,7 +200,7 @@ impl Blobs {
 
     /// Begins to take bytes in. Nothing touches the disk before there are some worth it.
     pub fn stage(&self) -> Staging {
-        Staging::new(self.staging.clone(), self.pool.clone())
+        Staging::new(self.staging.clone(), self.pool.clone(), self.memory.clone())
     }
 
     /// Makes staged blobs durable under their keys: all of them, or none.

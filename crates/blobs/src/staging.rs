@@ -1,14 +1,15 @@
-//! Bytes on their way in: hashed as they come, held in a small buffer, spilled to a staging file when they are worth
-//! one. Never a whole photo in memory, never a descriptor for a phone that has sent next to nothing.
+//! Bytes on their way in: hashed as they come and held in memory while they come fast, spilled to a staging file where
+//! they crawl. Never a whole large photo in memory, never a descriptor for a phone that has sent next to nothing.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{Cursor, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
+use rustix::fs::{AtFlags, OFlags, RenameFlags};
 use sha2::{Digest, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use crate::folder::Folder;
@@ -16,21 +17,51 @@ use crate::pool::DiskPool;
 use crate::s3::Source;
 use crate::{Error, Result};
 
-/// Bytes held in memory for one upload before they go to disk.
-const BUFFER_BYTES: usize = 32 * 1024;
+/// Bytes held in memory for an upload that crawls, before they go to disk.
+const SLOW_BUFFER_BYTES: usize = 8 * 1024;
+/// An upload that takes longer than this crawls.
+const FAST_TIME: Duration = Duration::from_secs(2);
+/// The most held in memory for one that comes fast: a webcam's frame goes to the disk in one piece, and by one thread.
+const FAST_BUFFER_BYTES: usize = 256 * 1024;
+/// Memory for the fast ones together, given out in steps. Beyond, they are written as the slow ones are.
+const STEP_BYTES: usize = 64 * 1024;
+const STEPS: usize = 1024;
+
+/// Memory that fast uploads share.
+#[derive(Clone)]
+pub(crate) struct FastMemory(Arc<Semaphore>);
+
+impl FastMemory {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(STEPS)))
+    }
+}
+
+/// What can be looked at from its start: a staging file, or bytes that need none yet.
+pub trait Look: Read + Seek {}
+impl<T: Read + Seek> Look for T {}
 
 /// A blob being taken in. Dropped, it leaves nothing.
 pub struct Staging {
     pool: DiskPool,
+    memory: FastMemory,
+    hasher: Sha256,
+    size_bytes: u64,
+    began: Instant,
     buffer: Vec<u8>,
+    /// What of the shared memory the buffer takes.
+    steps: Option<OwnedSemaphorePermit>,
     // None only while a disk operation has it.
-    spill: Option<Spill>,
+    file: Option<StagingFile>,
 }
 
-/// What a blob is once all of it is there, with its staging file. Dropped, it leaves nothing.
+/// What a blob is once all of it is there: its bytes in a staging file, or still in memory. Dropped, it leaves nothing.
 pub struct StagedBlob {
     pool: DiskPool,
-    spill: Spill,
+    file: StagingFile,
+    /// What the file has not got yet.
+    rest: Vec<u8>,
+    steps: Option<OwnedSemaphorePermit>,
     /// Bytes taken in.
     pub size_bytes: u64,
     /// SHA-256 of them.
@@ -38,63 +69,96 @@ pub struct StagedBlob {
 }
 
 impl Staging {
-    pub(crate) fn new(folder: Arc<Folder>, pool: DiskPool) -> Self {
-        let spill = Spill {
-            file: StagingFile { folder, path: None, open: None, was_closed: false },
+    pub(crate) fn new(folder: Arc<Folder>, pool: DiskPool, memory: FastMemory) -> Self {
+        Self {
+            pool,
+            memory,
             hasher: Sha256::new(),
             size_bytes: 0,
-        };
-        Self { pool, buffer: Vec::new(), spill: Some(spill) }
+            began: Instant::now(),
+            buffer: Vec::new(),
+            steps: None,
+            file: Some(StagingFile { folder, name: None, open: None, was_closed: false }),
+        }
     }
 
     /// Takes the next bytes. Waits for the disk only when the buffer is full.
-    pub async fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
-        while !bytes.is_empty() {
-            let room = BUFFER_BYTES - self.buffer.len();
-            let (now, later) = bytes.split_at(room.min(bytes.len()));
-            self.buffer.extend_from_slice(now);
-            bytes = later;
-            if self.buffer.len() == BUFFER_BYTES {
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.hasher.update(bytes);
+        self.size_bytes += bytes.len() as u64;
+        for piece in bytes.chunks(STEP_BYTES) {
+            self.buffer.extend_from_slice(piece);
+            if self.buffer.len() >= SLOW_BUFFER_BYTES && !self.may_wait() {
                 self.flush().await?;
             }
         }
         Ok(())
     }
 
+    /// Whether what is in the buffer may stay in memory.
+    fn may_wait(&mut self) -> bool {
+        let is_fast = self.buffer.len() < FAST_BUFFER_BYTES && self.began.elapsed() < FAST_TIME;
+        let held = self.steps.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        if !is_fast || self.buffer.len() < held * STEP_BYTES {
+            return is_fast;
+        }
+        let Ok(more) = self.memory.0.clone().try_acquire_owned() else { return false };
+        match &mut self.steps {
+            Some(steps) => steps.merge(more),
+            none => *none = Some(more),
+        }
+        self.buffer.reserve_exact((held + 1) * STEP_BYTES + STEP_BYTES / 4 - self.buffer.len());
+        true
+    }
+
     async fn flush(&mut self) -> Result<()> {
-        let mut spill = self.spill.take().ok_or_else(interrupted)?;
+        let mut file = self.file.take().ok_or_else(interrupted)?;
         let mut buffer = std::mem::take(&mut self.buffer);
-        let (spill, buffer) = self
+        let (file, buffer) = self
             .pool
             .run(move || {
-                spill.append(&buffer)?;
+                file.append(&buffer)?;
                 buffer.clear();
-                Ok((spill, buffer))
+                Ok((file, buffer))
             })
             .await?;
-        self.spill = Some(spill);
-        self.buffer = buffer;
+        self.file = Some(file);
+        // A crawling upload keeps no more than it uses.
+        if self.began.elapsed() < FAST_TIME {
+            self.buffer = buffer;
+        } else {
+            self.steps = None;
+        }
         Ok(())
     }
 
-    /// Ends the blob, and lets `look` look at the whole of it from its start, on the disk pool.
+    /// Ends the blob, and lets `look` look at the whole of it from its start: here and now where it is in memory, on the
+    /// disk pool otherwise.
     pub async fn finish<T, F>(mut self, look: F) -> Result<(StagedBlob, T)>
     where
         T: Send + 'static,
-        F: FnOnce(&File) -> T + Send + 'static,
+        F: FnOnce(&mut dyn Look) -> T + Send + 'static,
     {
-        let mut spill = self.spill.take().ok_or_else(interrupted)?;
-        let buffer = std::mem::take(&mut self.buffer);
-        let pool = self.pool.clone();
+        let file = self.file.take().ok_or_else(interrupted)?;
+        let mut staged = StagedBlob {
+            pool: self.pool.clone(),
+            file,
+            rest: std::mem::take(&mut self.buffer),
+            steps: self.steps.take(),
+            size_bytes: self.size_bytes,
+            sha256: self.hasher.finalize_reset().into(),
+        };
+        if !staged.file.is_there() && staged.file.folder.check_room().is_ok() {
+            let seen = look(&mut Cursor::new(&staged.rest));
+            return Ok((staged, seen));
+        }
         self.pool
             .run(move || {
-                spill.append(&buffer)?;
-                let (sha256, size_bytes) = (spill.hasher.finalize_reset().into(), spill.size_bytes);
-                let mut file = spill.file.reopen()?;
+                let mut file = staged.write_rest()?;
                 file.seek(SeekFrom::Start(0))?;
-                let seen = look(&file);
-                spill.file.keep(file);
-                Ok((StagedBlob { pool, spill, size_bytes, sha256 }, seen))
+                let seen = look(&mut file);
+                staged.file.keep(file);
+                Ok((staged, seen))
             })
             .await
     }
@@ -103,10 +167,10 @@ impl Staging {
 impl Drop for Staging {
     fn drop(&mut self) {
         // Removing a file waits for the disk: not on an async thread, where others wait behind it.
-        if let Some(spill) = self.spill.take().filter(|spill| spill.file.path.is_some())
+        if let Some(file) = self.file.take().filter(StagingFile::is_there)
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            runtime.spawn_blocking(move || drop(spill));
+            runtime.spawn_blocking(move || drop(file));
         }
     }
 }
@@ -116,51 +180,42 @@ fn interrupted() -> Error {
     Error::Io(std::io::Error::other("an earlier write of this upload was interrupted"))
 }
 
-/// The part of a staging that disk operations work on.
-struct Spill {
-    file: StagingFile,
-    hasher: Sha256,
-    size_bytes: u64,
-}
-
-impl Spill {
-    fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        self.hasher.update(bytes);
-        self.size_bytes += bytes.len() as u64;
-        let mut file = self.file.reopen()?;
-        file.write_all(bytes)?;
-        self.file.keep(file);
-        Ok(())
-    }
-}
-
 /// A file in `.staging` that removes itself unless it is published.
 struct StagingFile {
     folder: Arc<Folder>,
-    path: Option<PathBuf>,
+    name: Option<String>,
     open: Option<File>,
     /// Between two writes no descriptor was held: an error of writing back may have been forgotten with the inode.
     was_closed: bool,
 }
 
 impl StagingFile {
+    fn is_there(&self) -> bool {
+        self.name.is_some()
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        let mut file = self.reopen()?;
+        file.write_all(bytes)?;
+        self.keep(file);
+        Ok(())
+    }
+
     /// The file, opened for appending; made the first time.
     fn reopen(&mut self) -> Result<File> {
         if let Some(file) = self.open.take() {
             self.folder.open_staging_files.fetch_sub(1, Ordering::Relaxed);
             return Ok(file);
         }
-        let mut options = OpenOptions::new();
-        options.read(true).append(true).mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
-        if let Some(path) = &self.path {
+        if let Some(name) = &self.name {
             self.was_closed = true;
-            return Ok(options.open(path)?);
+            return self.folder.open_staging_file(name, OFlags::empty());
         }
         self.folder.check_room()?;
-        let path = self.folder.staging_path(&Uuid::now_v7().simple().to_string());
-        let file = options.create_new(true).open(&path)?;
+        let name = Uuid::now_v7().simple().to_string();
+        let file = self.folder.open_staging_file(&name, OFlags::CREATE | OFlags::EXCL)?;
         self.folder.metrics.staging_files.inc();
-        self.path = Some(path);
+        self.name = Some(name);
         Ok(file)
     }
 
@@ -181,9 +236,9 @@ impl Drop for StagingFile {
         if self.open.take().is_some() {
             self.folder.open_staging_files.fetch_sub(1, Ordering::Relaxed);
         }
-        if let Some(path) = self.path.take() {
+        if let Some(name) = self.name.take() {
             self.folder.metrics.staging_files.dec();
-            if let Err(error) = std::fs::remove_file(&path) {
+            if let Err(error) = rustix::fs::unlinkat(&self.folder.staging, name, AtFlags::empty()) {
                 tracing::warn!(%error, "a staging file could not be removed; the next start will");
             }
         }
@@ -191,35 +246,55 @@ impl Drop for StagingFile {
 }
 
 impl StagedBlob {
-    /// The whole blob, read back on the disk pool: for a look at it before it is published.
+    /// The whole blob, read back on the disk pool where it is in a file: for a look at it before it is published.
     pub async fn read(mut self) -> Result<(Self, Vec<u8>)> {
+        if !self.file.is_there() {
+            let bytes = self.rest.clone();
+            return Ok((self, bytes));
+        }
         let pool = self.pool.clone();
         pool.run(move || {
-            let mut file = self.spill.file.reopen()?;
+            let mut file = self.write_rest()?;
             file.seek(SeekFrom::Start(0))?;
             let mut bytes = Vec::with_capacity(usize::try_from(self.size_bytes).unwrap_or(0));
             file.read_to_end(&mut bytes)?;
-            self.spill.file.keep(file);
+            self.file.keep(file);
             Ok((self, bytes))
         })
         .await
     }
 
     /// The file, to be sent somewhere else.
-    pub(crate) fn source(&mut self) -> Result<Source> {
-        let file = self.spill.file.reopen()?;
-        Ok(Source::new(file, self.pool.clone(), self.size_bytes, self.sha256))
+    pub(crate) async fn source(mut self) -> Result<(Self, Source)> {
+        let pool = self.pool.clone();
+        pool.run(move || {
+            let file = self.write_rest()?;
+            let source = Source::new(file, self.pool.clone(), self.size_bytes, self.sha256);
+            Ok((self, source))
+        })
+        .await
+    }
+
+    /// The file with all bytes in it.
+    fn write_rest(&mut self) -> Result<File> {
+        let mut file = self.file.reopen()?;
+        if !self.rest.is_empty() {
+            file.write_all(&self.rest)?;
+            self.rest = Vec::new();
+            self.steps = None;
+        }
+        Ok(file)
     }
 
     /// Makes the file's bytes durable where they are.
     pub(crate) fn fsync(&mut self, durable: bool) -> Result<()> {
-        let mut file = self.spill.file.reopen()?;
+        let mut file = self.write_rest()?;
         if durable {
-            let began = std::time::Instant::now();
+            let began = Instant::now();
             file.sync_all()?;
-            self.spill.file.folder.metrics.file_fsync_seconds.observe(began.elapsed().as_secs_f64());
+            self.file.folder.metrics.file_fsync_seconds.observe(began.elapsed().as_secs_f64());
         }
-        if self.spill.file.was_closed {
+        if self.file.was_closed {
             self.read_back(&mut file)?;
         }
         Ok(())
@@ -230,16 +305,14 @@ impl StagedBlob {
         if sha256_of(file)? == self.sha256 { Ok(()) } else { Err(Error::Damaged) }
     }
 
-    /// The staging file's path, while it is there.
-    pub(crate) fn path(&self) -> Option<&std::path::Path> {
-        self.spill.file.path.as_deref()
-    }
-
-    /// The file has been renamed away: there is nothing to remove any more.
-    pub(crate) fn forget(&mut self) {
-        if self.spill.file.path.take().is_some() {
-            self.spill.file.folder.metrics.staging_files.dec();
-        }
+    /// Gives the file its name in a directory, never another's: two captures under one key would leave one of them
+    /// without its bytes. There is nothing to remove any more then.
+    pub(crate) fn rename(&mut self, directory: &File, name: &str) -> Result<()> {
+        let from = self.file.name.as_ref().ok_or(Error::NotFound)?;
+        rustix::fs::renameat_with(&self.file.folder.staging, from, directory, name, RenameFlags::NOREPLACE)?;
+        self.file.name = None;
+        self.file.folder.metrics.staging_files.dec();
+        Ok(())
     }
 }
 

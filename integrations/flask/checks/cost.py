@@ -37,7 +37,7 @@ def now(stack: Stack, name: str) -> Usage:
     return usage_of(stack.pid(name)) if name in stack.processes else Usage()
 
 
-def wait_until_still(stack: Stack, seconds: float = 120) -> None:
+def wait_until_still(stack: Stack, seconds: float = 900) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         before = sum((now(stack, name) for name in PROGRAMS), Usage())

@@ -94,12 +94,13 @@ impl S3 {
         }
     }
 
-    async fn upload(&self, mut staged: StagedBlob, key: String) -> Result<PublishedBlob, Failure> {
+    async fn upload(&self, staged: StagedBlob, key: String) -> Result<PublishedBlob, Failure> {
         let mut may_be_there = false;
-        let outcome = match staged.source() {
-            Ok(source) => self.upload_source(&source, &key, &mut may_be_there).await,
-            Err(error) => Err(error.into()),
+        let (staged, source) = match staged.source().await {
+            Ok(ready) => ready,
+            Err(error) => return Err(Failure { key, error, may_be_there }),
         };
+        let outcome = self.upload_source(&source, &key, &mut may_be_there).await;
         // Its file goes with it, and not on this thread.
         if tokio::task::spawn_blocking(move || drop(staged)).await.is_err() {
             tracing::warn!("a staging file could not be removed; the next start will");

@@ -77,15 +77,18 @@ async fn what_is_published_reads_back_whatever_its_size(engine: Engine) {
 
 async fn what_looks_at_the_end_sees_the_whole_from_its_start(engine: Engine) {
     let store = engine.store();
-    let mut staging = store.blobs.stage();
-    staging.write(&bytes(50_000)).await.unwrap();
-    let look = |mut file: &std::fs::File| {
-        let mut seen = Vec::new();
-        std::io::Read::read_to_end(&mut file, &mut seen).unwrap();
-        seen
-    };
-    let (_, seen) = staging.finish(look).await.unwrap();
-    assert_eq!(seen, bytes(50_000));
+    for length in [0, 50_000, 700_000] {
+        let mut staging = store.blobs.stage();
+        staging.write(&bytes(length)).await.unwrap();
+        let look = |whole: &mut dyn blobs::Look| {
+            let mut seen = Vec::new();
+            whole.read_to_end(&mut seen).unwrap();
+            seen
+        };
+        let (staged, seen) = staging.finish(look).await.unwrap();
+        assert!(seen == bytes(length), "{length}");
+        assert!(staged.read().await.unwrap().1 == bytes(length), "{length}");
+    }
 }
 
 async fn what_is_dropped_before_it_is_published_leaves_nothing(engine: Engine) {
@@ -337,7 +340,10 @@ async fn more_work_than_may_wait_is_refused_at_the_door_and_what_was_begun_waits
     store.publish(b"photo", &key("a.jpg")).await.unwrap();
     let (begun, begins) = std::sync::mpsc::channel();
     let (go_on, waits) = std::sync::mpsc::channel::<()>();
-    let slow = tokio::spawn(store.blobs.stage().finish(move |_| {
+    // So large that it waits in a file and not in memory.
+    let mut large = store.blobs.stage();
+    large.write(&bytes(400_000)).await.unwrap();
+    let slow = tokio::spawn(large.finish(move |_| {
         begun.send(()).unwrap();
         waits.recv().unwrap();
     }));
@@ -353,7 +359,7 @@ async fn more_work_than_may_wait_is_refused_at_the_door_and_what_was_begun_waits
     let begun = tokio::spawn({
         let mut staging = store.blobs.stage();
         async move {
-            staging.write(&bytes(40_000)).await?;
+            staging.write(&bytes(400_000)).await?;
             staging.finish(|_| ()).await
         }
     });
@@ -373,7 +379,7 @@ async fn more_work_than_may_wait_is_refused_at_the_door_and_what_was_begun_waits
     deleting.await.unwrap().unwrap();
     drop(slow.await.unwrap().unwrap());
     let (staged, ()) = begun.await.unwrap().unwrap();
-    assert_eq!((staged.size_bytes, staged.sha256), (40_000, sha256(&bytes(40_000))));
+    assert_eq!((staged.size_bytes, staged.sha256), (400_000, sha256(&bytes(400_000))));
     drop(staged);
     store.blobs.refuse_if_full().unwrap();
     assert_eq!(store.blobs.queue(), (0, 0));
