@@ -1,12 +1,12 @@
 //! The folder itself: publishing in the one safe order, and reading without following links.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, civil};
@@ -38,8 +38,8 @@ pub(crate) struct Folder {
     /// The folder of staging files.
     pub(crate) staging: File,
     directories: Directories,
-    /// Time folders whose own entry is known to be durable, held open: each photo would walk there several times.
-    durable_folders: Mutex<BTreeMap<String, Arc<File>>>,
+    /// Time folders whose own entry is known to be durable.
+    durable_folders: Mutex<BTreeSet<String>>,
     stopped: AtomicBool,
 }
 
@@ -138,9 +138,12 @@ impl Folder {
         let mut folders = BTreeMap::new();
         for (staged, key) in blobs.iter_mut() {
             let (folder, name) = split_key(key)?;
-            let directory = self.ensure_time_folder(folder)?;
-            staged.rename(&directory, name)?;
-            folders.insert(folder.to_owned(), directory);
+            if !folders.contains_key(folder) {
+                self.ensure_time_folder(folder)?;
+                // Walked to each time: held open for longer, it might lead to where somebody has moved it.
+                folders.insert(folder.to_owned(), Arc::new(self.open_dir(folder)?));
+            }
+            staged.rename(&folders[folder], name)?;
             published.push(PublishedBlob { key: key.clone() });
         }
         for (folder, directory) in folders {
@@ -182,10 +185,10 @@ impl Folder {
     }
 
     /// Makes a time folder whose own entry survives a power cut, before anything is renamed into it.
-    fn ensure_time_folder(&self, folder: &str) -> Result<Arc<File>> {
-        let mut known = self.known();
-        if let Some(directory) = known.get(folder) {
-            return Ok(directory.clone());
+    fn ensure_time_folder(&self, folder: &str) -> Result<()> {
+        let mut known = self.durable_folders.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.contains(folder) {
+            return Ok(());
         }
         let (day, minute) = folder.split_once('/').ok_or_else(|| Error::BadKey(folder.to_owned()))?;
         make_private_dir(&self.root.join(day))?;
@@ -198,16 +201,11 @@ impl Folder {
             self.fsync_or_stop(&day)?;
             self.fsync_or_stop(&File::open(&self.root)?)?;
         }
-        if known.len() > 8 {
+        if known.len() > 64 {
             known.clear();
         }
-        let directory = Arc::new(self.open_dir(folder)?);
-        known.insert(folder.to_owned(), directory.clone());
-        Ok(directory)
-    }
-
-    fn known(&self) -> MutexGuard<'_, BTreeMap<String, Arc<File>>> {
-        self.durable_folders.lock().unwrap_or_else(PoisonError::into_inner)
+        known.insert(folder.to_owned());
+        Ok(())
     }
 
     /// Removes time folders before this one that nothing lies in any more. No durability: what comes back is empty.
@@ -215,7 +213,7 @@ impl Folder {
         for folder in self.time_folders()?.iter().filter(|folder| folder.as_str() < time_folder) {
             let Some((day, minute)) = folder.split_once('/') else { continue };
             // Nobody is sure of a folder while it goes.
-            let mut known = self.known();
+            let mut known = self.durable_folders.lock().unwrap_or_else(PoisonError::into_inner);
             match rustix::fs::unlinkat(self.open_dir(day)?, minute, AtFlags::REMOVEDIR) {
                 Ok(()) => {
                     known.remove(folder);

@@ -393,7 +393,7 @@ async fn a_future_dropped_in_the_middle_leaves_no_file_and_no_count(engine: Engi
         let work = async {
             let mut staging = store.blobs.stage();
             for _ in 0..3 {
-                staging.write(&bytes(32_768)).await.unwrap();
+                staging.write(&bytes(300_000)).await.unwrap();
             }
             let (staged, ()) = staging.finish(|_| ()).await.unwrap();
             drop(staged);

@@ -10,12 +10,15 @@ use blobs::{Blobs, BlobsOptions, Error};
 
 use crate::support::{FOLDER, bytes, files_in, key, store, store_with};
 
+/// More than is held in memory.
+const IN_A_FILE: usize = 300_000;
+
 #[tokio::test]
 async fn nobody_else_may_look() {
     let store = store();
     store.publish(b"photo", &key("a.jpg")).await.unwrap();
     store.blobs.quarantine_note("n.json".to_owned(), String::new()).await.unwrap();
-    let staged = store.stage(b"photo").await;
+    let staged = store.stage(&bytes(IN_A_FILE)).await;
     let staging = store.root().join(".staging");
     let staged_name = files_in(&staging).remove(0);
     for path in [
@@ -37,16 +40,46 @@ async fn nobody_else_may_look() {
 async fn nothing_touches_the_disk_before_it_is_worth_a_file() {
     let store = store();
     let mut staging = store.blobs.stage();
-    staging.write(&bytes(32_767)).await.unwrap();
+    staging.write(&bytes(256 * 1024 - 1)).await.unwrap();
     store.nothing_is_staged().await;
     staging.write(b"x").await.unwrap();
     assert_eq!(files_in(&store.root().join(".staging")).len(), 1);
 }
 
 #[tokio::test]
+async fn one_that_crawls_keeps_little_in_memory() {
+    let store = store();
+    let mut staging = store.blobs.stage();
+    staging.write(&bytes(8 * 1024 - 1)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    store.nothing_is_staged().await;
+    staging.write(b"x").await.unwrap();
+    assert_eq!(files_in(&store.root().join(".staging")).len(), 1);
+}
+
+#[tokio::test]
+async fn memory_for_fast_ones_has_an_end() {
+    const MOST: usize = 64 * 1024 * 1024;
+    let store = store();
+    let mut fast = Vec::new();
+    while files_in(&store.root().join(".staging")).is_empty() {
+        let mut staging = store.blobs.stage();
+        staging.write(&bytes(200_000)).await.unwrap();
+        fast.push(staging);
+    }
+    let held = (fast.len() - 1) * 200_000;
+    assert!((MOST / 2..=MOST).contains(&held), "{held}");
+    fast.clear();
+    store.nothing_is_staged().await;
+    let mut staging = store.blobs.stage();
+    staging.write(&bytes(200_000)).await.unwrap();
+    store.nothing_is_staged().await;
+}
+
+#[tokio::test]
 async fn the_next_start_clears_what_was_staged() {
     let store = store();
-    let staged = store.stage(b"photo").await;
+    let staged = store.stage(&bytes(IN_A_FILE)).await;
     let next = Blobs::open(&store.root(), BlobsOptions::default()).unwrap();
     assert_eq!(next.clear_staging(std::time::Duration::ZERO).await.unwrap(), 1);
     let error = store.blobs.publish(vec![(staged, key("a.jpg"))]).await.unwrap_err();
@@ -57,7 +90,7 @@ async fn the_next_start_clears_what_was_staged() {
 #[tokio::test]
 async fn age_counts_from_publishing_and_not_from_writing() {
     let store = store();
-    let staged = store.stage(b"photo").await;
+    let staged = store.stage(&bytes(IN_A_FILE)).await;
     let path = store.root().join(".staging").join(files_in(&store.root().join(".staging")).remove(0));
     let long_ago = SystemTime::now() - Duration::from_secs(7200);
     fs::File::open(&path).unwrap().set_times(FileTimes::new().set_modified(long_ago)).unwrap();
@@ -79,7 +112,7 @@ async fn age_counts_from_publishing_and_not_from_writing() {
 #[tokio::test]
 async fn files_closed_between_writes_are_read_back_before_they_are_published() {
     let store = store_with(BlobsOptions { open_staging_files_max: 0, ..BlobsOptions::default() });
-    let whole = bytes(100_000);
+    let whole = bytes(IN_A_FILE);
     let staged = store.stage(&whole).await;
     assert!(!holds_open(&store.root().join(".staging")), "no descriptor is held");
     let sha256 = staged.sha256;
@@ -100,7 +133,7 @@ async fn files_closed_between_writes_are_read_back_before_they_are_published() {
 fn holds_open(folder: &Path) -> bool {
     fs::read_dir("/proc/self/fd").unwrap().flatten().any(|fd| {
         let target: PathBuf = fs::read_link(fd.path()).unwrap_or_default();
-        target.starts_with(folder)
+        target.starts_with(folder) && target != folder
     })
 }
 

@@ -114,7 +114,8 @@ fn gaps_are_told_with_their_reasons_and_exported() {
     let person = new_user(&server);
     let session = new_session(&server, &person, &json!({"recording_mode": "INTERVAL", "interval_seconds": 1}));
     let mut api = Api::new(server.address(), &person.cookie, &session);
-    let start = jiff::Timestamp::now().as_second();
+    // A little ago: a frame comes after it was due, and not ten seconds after.
+    let start = jiff::Timestamp::now().as_second() - 4;
     let at = |second: i64| jiff::Timestamp::from_second(start + second).unwrap().to_string();
     let frames = [
         (0, json!([])),

@@ -195,11 +195,11 @@ fn a_body_that_breaks_off_is_refused() {
 #[test]
 fn a_reset_amid_the_body_leaves_nothing() {
     let server = server();
-    let photo = photo::jpeg_bytes(300_000, 1);
+    let photo = photo::jpeg_bytes(600_000, 1);
     let request = upload_of(&server, &photo);
     let body = request.body.clone().unwrap();
     // Before the photo, in its first bytes, and where a staging file holds most of it.
-    let cuts = [10, 500, 200_000, body.len() - 10];
+    let cuts = [10, 500, 400_000, body.len() - 10];
     for cut in cuts {
         let mut connection = Connection::open(server.address()).unwrap();
         connection.write_head(&request).unwrap();
