@@ -26,7 +26,8 @@ pub fn run(desk: &mut Desk<'_>) -> Result<()> {
     }
     let before = process::open_descriptors(server.pid()).unwrap_or(0);
     let clients = limit * CLIENTS_PER_DESCRIPTOR;
-    let photos: Vec<Vec<u8>> = (0..clients).map(|_| desk.photo(40_000)).collect();
+    // So large that each is in a file while it is held.
+    let photos: Vec<Vec<u8>> = (0..clients).map(|_| desk.photo(600_000)).collect();
     let endings: Vec<Ending> = thread::scope(|scope| {
         let threads: Vec<_> = photos.iter().map(|photo| scope.spawn(|| client(&server, photo))).collect();
         threads.into_iter().filter_map(|thread| thread.join().ok()).collect()

@@ -118,7 +118,8 @@ fn play(desk: &mut Desk<'_>, case: &Case, relaxed: bool) -> Result<()> {
         }
     }
 
-    let photo = desk.photo(300_000);
+    // So large that half of it is in a file already.
+    let photo = desk.photo(1_000_000);
     let answer = upload_meeting_fault(desk, case, &server, &home.path().join("trace"), &photo)?;
     if let Ok(response) = &answer {
         println!("  answered {}", response.status);
