@@ -63,34 +63,37 @@ pub struct ExportQuery {
 #[serde(deny_unknown_fields)]
 pub struct ExportRequest {
     /// These sessions; without it and `user_id`, everything.
-    #[schema(max_items = 1000)]
+    #[schema(min_items = 1, max_items = 1000)]
     session_ids: Option<Vec<Uuid>>,
-    /// Every session of this user.
+    /// Every session of this user; beside `session_ids`, those of them that are this user's.
     user_id: Option<i64>,
     /// Ids under a key, no names, no metadata in photos.
     #[serde(default)]
     pseudonyms: bool,
-    /// The key of pseudonyms: the same key gives the same pseudonyms, and the same archive. Absent: one that nobody
-    /// keeps.
+    /// The key of pseudonyms, which there are then whatever `pseudonyms` says: the same key gives the same pseudonyms,
+    /// and the same archive. Absent: one that nobody keeps.
     #[schema(min_length = 16, max_length = 1024, format = Password)]
     pseudonym_key: Option<String>,
 }
 
 impl ExportRequest {
-    fn scope(&self) -> Result<Scope> {
-        match (&self.session_ids, self.user_id) {
-            (None, None) => Ok(Scope::All),
-            (None, Some(id)) => Ok(Scope::User(id)),
-            (Some(ids), None) if (1..=SESSIONS_MAX).contains(&ids.len()) => Ok(Scope::Sessions(ids.clone())),
-            (Some(_), None) => Err(Error::invalid(format!("session_ids names 1 to {SESSIONS_MAX} sessions"))),
-            (Some(_), Some(_)) => Err(Error::invalid("Name sessions or a user, not both")),
+    async fn scope(&self, app: &App) -> Result<Scope> {
+        let Some(ids) = &self.session_ids else { return Ok(self.user_id.map_or(Scope::All, Scope::User)) };
+        if !(1..=SESSIONS_MAX).contains(&ids.len()) {
+            return Err(Error::invalid(format!("session_ids names 1 to {SESSIONS_MAX} sessions")));
         }
+        let Some(user_id) = self.user_id else { return Ok(Scope::Sessions(ids.clone())) };
+        let mut theirs = Vec::new();
+        for id in ids {
+            theirs
+                .extend(app.records.session(*id).await?.filter(|found| found.user_id == user_id).map(|found| found.id));
+        }
+        Ok(Scope::Sessions(theirs))
     }
 
     fn names(&self) -> Result<Names> {
         match &self.pseudonym_key {
             None => names(self.pseudonyms),
-            Some(_) if !self.pseudonyms => Err(Error::invalid("pseudonym_key is of no use without pseudonyms")),
             Some(key) if key.len() > KEY_BYTES_MAX => {
                 Err(Error::invalid(format!("pseudonym_key has at most {KEY_BYTES_MAX} bytes")))
             }
@@ -140,7 +143,8 @@ pub async fn export(
     _: Admin,
     Json(request): Json<ExportRequest>,
 ) -> Result<Response> {
-    answer(app, &exports, request.scope()?, request.names()?)
+    let scope = request.scope(&app).await?;
+    answer(app, &exports, scope, request.names()?)
 }
 
 fn answer(app: App, exports: &Exports, scope: Scope, names: Names) -> Result<Response> {

@@ -9,7 +9,7 @@ use testkit::Request;
 use testkit::connection::Connection;
 
 use super::{SERVER, export, filmed, opened, table};
-use crate::support::{filmgate, has_files, program_on, ran, server, stored_file};
+use crate::support::{filmgate, has_files, new_session, new_user, program_on, ran, server, stored_file};
 
 fn json_of(text: &[u8]) -> Value {
     serde_json::from_slice(text).unwrap()
@@ -148,8 +148,6 @@ fn what_cannot_be_exported_is_said() {
     let server = SERVER.get();
     let cases = [
         (json!({"session_ids": []}), "names 1 to 1000 sessions"),
-        (json!({"session_ids": ["018f0000-0000-7000-8000-000000000000"], "user_id": 1}), "not both"),
-        (json!({"pseudonym_key": "a secret of theirs"}), "without pseudonyms"),
         (json!({"pseudonyms": true, "pseudonym_key": "short"}), "at least 16 bytes"),
         (json!({"what": 1}), "unknown field"),
     ];
@@ -161,4 +159,14 @@ fn what_cannot_be_exported_is_said() {
     // Of a session that is not there nothing is in it.
     let answer = export(&server, &json!({"session_ids": ["018f0000-0000-7000-8000-000000000000"]}));
     assert_eq!(json_of(&opened(&answer.body)["manifest.json"])["totals"]["sessions"], 0);
+    // Nor of one that is another user's; a key alone is wish enough for pseudonyms.
+    let person = new_user(&server);
+    let session = new_session(&server, &person, &json!({"recording_mode": "INTERVAL", "interval_seconds": 1}));
+    let theirs: i64 = person.user_id.parse().unwrap();
+    for (user_id, sessions) in [(theirs, 1), (theirs + 1_000_000, 0)] {
+        let asked = json!({"session_ids": [session], "user_id": user_id, "pseudonym_key": "a secret of theirs"});
+        let manifest = json_of(&opened(&export(&server, &asked).body)["manifest.json"]);
+        assert_eq!(manifest["totals"]["sessions"], sessions, "{user_id}");
+        assert_eq!(manifest["names"]["kind"], "pseudonyms");
+    }
 }
