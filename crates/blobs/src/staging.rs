@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags};
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
@@ -308,8 +308,10 @@ impl StagedBlob {
     /// Gives the file its name in a directory, never another's: two captures under one key would leave one of them
     /// without its bytes. There is nothing to remove any more then.
     pub(crate) fn rename(&mut self, directory: &File, name: &str) -> Result<()> {
-        let from = self.file.name.as_ref().ok_or(Error::NotFound)?;
-        rustix::fs::renameat_with(&self.file.folder.staging, from, directory, name, RenameFlags::NOREPLACE)?;
+        let staged = self.file.name.as_ref().ok_or(Error::NotFound)?;
+        // By its whole path: the rigs break single calls by the paths that they name.
+        let from = self.file.folder.staging_path(staged);
+        rustix::fs::renameat_with(CWD, from, directory, name, RenameFlags::NOREPLACE)?;
         self.file.name = None;
         self.file.folder.metrics.staging_files.dec();
         Ok(())
