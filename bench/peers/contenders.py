@@ -147,6 +147,9 @@ class FlaskPeer(OfApp):
 
     def start(self):
         self.make_database()
+        self.serve()
+
+    def serve(self):
         self.spawn(
             self.python("gunicorn"), "--worker-class", "gthread", "--workers", "6", "--threads", "16", "--keep-alive", "5",
             "--timeout", "120", "--backlog", "4096", "--worker-connections", "20000", "--no-control-socket",
@@ -166,12 +169,7 @@ class CeleryPeer(FlaskPeer):
         self.make_database()
         self.spawn(self.python("celery"), "-A", "flask_app.celery", "worker", "--loglevel", "WARNING", "--concurrency",
                    str(os.cpu_count()), "--without-gossip", "--without-mingle")  # fmt: skip
-        self.spawn(
-            self.python("gunicorn"), "--worker-class", "gthread", "--workers", "6", "--threads", "16", "--keep-alive", "5",
-            "--timeout", "120", "--backlog", "4096", "--worker-connections", "20000", "--no-control-socket",
-            "--bind", f"127.0.0.1:{self.port}", "flask_app:app",
-        )  # fmt: skip
-        self.wait("/assessment/camera/settings/x")
+        self.serve()
 
     def settle(self):
         import redis

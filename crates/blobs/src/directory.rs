@@ -48,7 +48,7 @@ impl Directories {
     pub(crate) fn fsync(
         &self,
         name: &str,
-        open: impl Fn() -> Result<Arc<File>>,
+        open: impl Fn() -> Result<File>,
         observe: impl Fn(std::time::Duration),
     ) -> Result<(), FsyncError> {
         let directory = {
@@ -126,7 +126,7 @@ mod tests {
     use std::collections::HashSet;
     use std::fs::File;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::{Arc, Barrier, Mutex};
+    use std::sync::{Barrier, Mutex};
 
     #[test]
     fn each_waits_for_an_fsync_that_began_after_its_rename() {
@@ -149,7 +149,7 @@ mod tests {
                         let covered = Mutex::new(HashSet::new());
                         let open = || {
                             lock(&covered).clone_from(&*lock(renamed));
-                            Ok(Arc::new(File::open(folder.path())?))
+                            Ok(File::open(folder.path())?)
                         };
                         let observe = |_| {
                             fsyncs.fetch_add(1, Ordering::Relaxed);
@@ -175,11 +175,11 @@ mod tests {
         let directories = Directories::default();
         let outcome = directories.fsync("folder", || Err(Error::Overloaded), |_| ());
         assert!(matches!(outcome, Err(FsyncError::NotTried(Error::Overloaded))));
-        let good = || Ok(Arc::new(File::open(folder.path())?));
+        let good = || Ok(File::open(folder.path())?);
         assert!(directories.fsync("folder", good, |_| ()).is_ok());
         // A pipe is what an fsync fails on.
         let (reader, _writer) = std::io::pipe().unwrap();
-        let pipe = || Ok(Arc::new(File::from(std::os::fd::OwnedFd::from(reader.try_clone()?))));
+        let pipe = || Ok(File::from(std::os::fd::OwnedFd::from(reader.try_clone()?)));
         assert!(matches!(directories.fsync("folder", pipe, |_| ()), Err(FsyncError::Failed)));
         assert!(matches!(directories.fsync("folder", good, |_| ()), Err(FsyncError::Failed)));
         // However many folders come after it.

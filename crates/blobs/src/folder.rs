@@ -12,10 +12,11 @@ use std::time::Duration;
 use jiff::{SignedDuration, civil};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
+use tokio::sync::Semaphore;
 
 use crate::directory::{Directories, FsyncError, create_folder};
 use crate::metrics::Metrics;
-use crate::staging::{StagedBlob, sha256_of};
+use crate::staging::{FAST_STEPS, StagedBlob, sha256_of};
 use crate::{BlobsOptions, Error, Part, PublishedBlob, Result};
 
 pub(crate) const STAGING: &str = ".staging";
@@ -35,8 +36,8 @@ pub(crate) struct Folder {
     pub(crate) options: BlobsOptions,
     pub(crate) metrics: Metrics,
     pub(crate) open_staging_files: AtomicUsize,
-    /// The folder of staging files.
-    pub(crate) staging: File,
+    /// Memory that uploads share which come fast.
+    pub(crate) fast_memory: Arc<Semaphore>,
     directories: Directories,
     /// Time folders whose own entry is known to be durable.
     durable_folders: Mutex<BTreeSet<String>>,
@@ -70,13 +71,12 @@ impl Folder {
         if options.durable {
             fsync_dir(&root)?;
         }
-        let staging = File::open(root.join(STAGING))?;
         Ok(Self {
             root,
-            staging,
             options,
             metrics,
             open_staging_files: AtomicUsize::new(0),
+            fast_memory: Arc::new(Semaphore::new(FAST_STEPS)),
             directories: Directories::default(),
             durable_folders: Mutex::default(),
             stopped: AtomicBool::new(false),
@@ -89,12 +89,6 @@ impl Folder {
 
     pub(crate) fn staging_path(&self, name: &str) -> PathBuf {
         self.root.join(STAGING).join(name)
-    }
-
-    /// Opens a staging file for reading and appending.
-    pub(crate) fn open_staging_file(&self, name: &str, more: OFlags) -> Result<File> {
-        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC | more;
-        Ok(rustix::fs::openat(&self.staging, name, flags, Mode::RUSR | Mode::WUSR)?.into())
     }
 
     pub(crate) fn free_bytes(&self) -> Result<u64> {
@@ -141,22 +135,22 @@ impl Folder {
             if !folders.contains_key(folder) {
                 self.ensure_time_folder(folder)?;
                 // Walked to each time: held open for longer, it might lead to where somebody has moved it.
-                folders.insert(folder.to_owned(), Arc::new(self.open_dir(folder)?));
+                folders.insert(folder.to_owned(), self.open_dir(folder)?);
             }
             staged.rename(&folders[folder], name)?;
             published.push(PublishedBlob { key: key.clone() });
         }
         for (folder, directory) in folders {
-            self.fsync_directory(&folder, || Ok(directory.clone()))?;
+            self.fsync_directory(&folder, || Ok(directory.try_clone()?))?;
         }
         Ok(())
     }
 
     pub(crate) fn fsync_time_folder(&self, folder: &str) -> Result<()> {
-        self.fsync_directory(folder, || self.open_dir(folder).map(Arc::new))
+        self.fsync_directory(folder, || self.open_dir(folder))
     }
 
-    fn fsync_directory(&self, folder: &str, open: impl Fn() -> Result<Arc<File>>) -> Result<()> {
+    fn fsync_directory(&self, folder: &str, open: impl Fn() -> Result<File>) -> Result<()> {
         if !self.options.durable {
             return Ok(());
         }

@@ -121,7 +121,6 @@ pub struct Blobs {
     /// Where bytes are staged: where the store is a folder, that folder.
     staging: Arc<Folder>,
     pool: pool::DiskPool,
-    memory: staging::FastMemory,
 }
 
 /// Where published bytes lie.
@@ -156,14 +155,14 @@ impl Blobs {
     /// Opens the store below `root`, making the folder where there is none.
     pub fn open(root: &Path, options: BlobsOptions) -> Result<Self> {
         let (staging, pool) = open_staging(root, options)?;
-        Ok(Self { store: Store::Folder(staging.clone()), staging, pool, memory: staging::FastMemory::new() })
+        Ok(Self { store: Store::Folder(staging.clone()), staging, pool })
     }
 
     /// A store in a bucket, with its staging files below `root`. Does not ask whether the bucket is there.
     pub fn open_s3(root: &Path, options: BlobsOptions, bucket: S3Options) -> Result<Self> {
         let (staging, pool) = open_staging(root, options)?;
         let s3 = S3::open(bucket, staging.clone(), pool.clone())?;
-        Ok(Self { store: Store::S3(Arc::new(s3)), staging, pool, memory: staging::FastMemory::new() })
+        Ok(Self { store: Store::S3(Arc::new(s3)), staging, pool })
     }
 
     /// Adds the store's metrics to a registry.
@@ -200,7 +199,7 @@ impl Blobs {
 
     /// Begins to take bytes in. Nothing touches the disk before there are some worth it.
     pub fn stage(&self) -> Staging {
-        Staging::new(self.staging.clone(), self.pool.clone(), self.memory.clone())
+        Staging::new(self.staging.clone(), self.pool.clone())
     }
 
     /// Makes staged blobs durable under their keys: all of them, or none.

@@ -1,15 +1,17 @@
 //! Bytes on their way in: hashed as they come and held in memory while they come fast, spilled to a staging file where
 //! they crawl. Never a whole large photo in memory, never a descriptor for a phone that has sent next to nothing.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{Cursor, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags};
+use rustix::fs::{CWD, RenameFlags};
 use sha2::{Digest, Sha256};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use crate::folder::Folder;
@@ -25,17 +27,7 @@ const FAST_TIME: Duration = Duration::from_secs(2);
 const FAST_BUFFER_BYTES: usize = 256 * 1024;
 /// Memory for the fast ones together, given out in steps. Beyond, they are written as the slow ones are.
 const STEP_BYTES: usize = 64 * 1024;
-const STEPS: usize = 1024;
-
-/// Memory that fast uploads share.
-#[derive(Clone)]
-pub(crate) struct FastMemory(Arc<Semaphore>);
-
-impl FastMemory {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(STEPS)))
-    }
-}
+pub(crate) const FAST_STEPS: usize = 1024;
 
 /// What can be looked at from its start: a staging file, or bytes that need none yet.
 pub trait Look: Read + Seek {}
@@ -44,7 +36,6 @@ impl<T: Read + Seek> Look for T {}
 /// A blob being taken in. Dropped, it leaves nothing.
 pub struct Staging {
     pool: DiskPool,
-    memory: FastMemory,
     hasher: Sha256,
     size_bytes: u64,
     began: Instant,
@@ -69,16 +60,15 @@ pub struct StagedBlob {
 }
 
 impl Staging {
-    pub(crate) fn new(folder: Arc<Folder>, pool: DiskPool, memory: FastMemory) -> Self {
+    pub(crate) fn new(folder: Arc<Folder>, pool: DiskPool) -> Self {
         Self {
             pool,
-            memory,
             hasher: Sha256::new(),
             size_bytes: 0,
             began: Instant::now(),
             buffer: Vec::new(),
             steps: None,
-            file: Some(StagingFile { folder, name: None, open: None, was_closed: false }),
+            file: Some(StagingFile { folder, path: None, open: None, was_closed: false }),
         }
     }
 
@@ -102,7 +92,8 @@ impl Staging {
         if !is_fast || self.buffer.len() < held * STEP_BYTES {
             return is_fast;
         }
-        let Ok(more) = self.memory.0.clone().try_acquire_owned() else { return false };
+        let Some(file) = &self.file else { return false };
+        let Ok(more) = file.folder.fast_memory.clone().try_acquire_owned() else { return false };
         match &mut self.steps {
             Some(steps) => steps.merge(more),
             none => *none = Some(more),
@@ -183,7 +174,7 @@ fn interrupted() -> Error {
 /// A file in `.staging` that removes itself unless it is published.
 struct StagingFile {
     folder: Arc<Folder>,
-    name: Option<String>,
+    path: Option<PathBuf>,
     open: Option<File>,
     /// Between two writes no descriptor was held: an error of writing back may have been forgotten with the inode.
     was_closed: bool,
@@ -191,7 +182,7 @@ struct StagingFile {
 
 impl StagingFile {
     fn is_there(&self) -> bool {
-        self.name.is_some()
+        self.path.is_some()
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<()> {
@@ -207,15 +198,17 @@ impl StagingFile {
             self.folder.open_staging_files.fetch_sub(1, Ordering::Relaxed);
             return Ok(file);
         }
-        if let Some(name) = &self.name {
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+        if let Some(path) = &self.path {
             self.was_closed = true;
-            return self.folder.open_staging_file(name, OFlags::empty());
+            return Ok(options.open(path)?);
         }
         self.folder.check_room()?;
-        let name = Uuid::now_v7().simple().to_string();
-        let file = self.folder.open_staging_file(&name, OFlags::CREATE | OFlags::EXCL)?;
+        let path = self.folder.staging_path(&Uuid::now_v7().simple().to_string());
+        let file = options.create_new(true).open(&path)?;
         self.folder.metrics.staging_files.inc();
-        self.name = Some(name);
+        self.path = Some(path);
         Ok(file)
     }
 
@@ -236,9 +229,9 @@ impl Drop for StagingFile {
         if self.open.take().is_some() {
             self.folder.open_staging_files.fetch_sub(1, Ordering::Relaxed);
         }
-        if let Some(name) = self.name.take() {
+        if let Some(path) = self.path.take() {
             self.folder.metrics.staging_files.dec();
-            if let Err(error) = rustix::fs::unlinkat(&self.folder.staging, name, AtFlags::empty()) {
+            if let Err(error) = std::fs::remove_file(&path) {
                 tracing::warn!(%error, "a staging file could not be removed; the next start will");
             }
         }
@@ -308,11 +301,9 @@ impl StagedBlob {
     /// Gives the file its name in a directory, never another's: two captures under one key would leave one of them
     /// without its bytes. There is nothing to remove any more then.
     pub(crate) fn rename(&mut self, directory: &File, name: &str) -> Result<()> {
-        let staged = self.file.name.as_ref().ok_or(Error::NotFound)?;
-        // By its whole path: the rigs break single calls by the paths that they name.
-        let from = self.file.folder.staging_path(staged);
+        let from = self.file.path.as_ref().ok_or(Error::NotFound)?;
         rustix::fs::renameat_with(CWD, from, directory, name, RenameFlags::NOREPLACE)?;
-        self.file.name = None;
+        self.file.path = None;
         self.file.folder.metrics.staging_files.dec();
         Ok(())
     }

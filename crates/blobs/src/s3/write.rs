@@ -96,15 +96,17 @@ impl S3 {
 
     async fn upload(&self, staged: StagedBlob, key: String) -> Result<PublishedBlob, Failure> {
         let mut may_be_there = false;
-        let (staged, source) = match staged.source().await {
-            Ok(ready) => ready,
-            Err(error) => return Err(Failure { key, error, may_be_there }),
+        let outcome = match staged.source().await {
+            Ok((staged, source)) => {
+                let outcome = self.upload_source(&source, &key, &mut may_be_there).await;
+                // Its file goes with it, and not on this thread.
+                if tokio::task::spawn_blocking(move || drop(staged)).await.is_err() {
+                    tracing::warn!("a staging file could not be removed; the next start will");
+                }
+                outcome
+            }
+            Err(error) => Err(error.into()),
         };
-        let outcome = self.upload_source(&source, &key, &mut may_be_there).await;
-        // Its file goes with it, and not on this thread.
-        if tokio::task::spawn_blocking(move || drop(staged)).await.is_err() {
-            tracing::warn!("a staging file could not be removed; the next start will");
-        }
         match outcome {
             Ok(()) => Ok(PublishedBlob { key }),
             Err(fault) => {
