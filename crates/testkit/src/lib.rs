@@ -28,6 +28,7 @@ pub mod photo;
 pub mod process;
 pub mod random;
 pub mod rig;
+#[cfg_attr(not(feature = "s3"), path = "s3_absent.rs")]
 pub mod s3;
 pub mod server;
 pub mod worker;
