@@ -2,6 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::ops::Deref;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +25,11 @@ const DERIVATIVES: &str = ".derivatives";
 
 /// Everything a handler or a command works with. Cheap to clone.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Rooms>);
+
+/// The rooms of an [`App`]. In one place that is shared: the router and its layers clone the app several times for each
+/// request, and each counter of each room would be counted up and down again.
+pub struct Rooms {
     /// The settings in force.
     pub config: Arc<Config>,
     /// The rows.
@@ -41,7 +46,14 @@ pub struct App {
     pub host: Option<AppDatabase>,
     /// What is counted.
     pub metrics: Metrics,
-    draining: Arc<AtomicBool>,
+    draining: AtomicBool,
+}
+
+impl Deref for App {
+    type Target = Rooms;
+    fn deref(&self) -> &Rooms {
+        &self.0
+    }
 }
 
 /// The system's clock. The one place outside tests where time comes from.
@@ -88,7 +100,8 @@ impl App {
             }
         });
         let config = Arc::new(config);
-        Ok(Self { config, records, blobs, decoder, identity, intake, host, metrics, draining: Arc::default() })
+        let draining = AtomicBool::new(false);
+        Ok(Self(Arc::new(Rooms { config, records, blobs, decoder, identity, intake, host, metrics, draining })))
     }
 
     /// The time.

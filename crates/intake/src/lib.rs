@@ -140,7 +140,10 @@ pub struct Rooms {
 
 /// The way in, open. Cheap to clone.
 #[derive(Clone)]
-pub struct Intake {
+pub struct Intake(Arc<Parts>);
+
+/// What an [`Intake`] is made of.
+pub struct Parts {
     records: Records,
     blobs: Blobs,
     derivatives: Blobs,
@@ -156,13 +159,20 @@ pub struct Intake {
     metrics: receive::Metrics,
 }
 
+impl std::ops::Deref for Intake {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
 impl Intake {
     /// Opens the way in.
     pub fn new(rooms: Rooms, limits: Limits, options: Options) -> Self {
         let Rooms { records, blobs, derivatives, decoder, sessions, clock } = rooms;
         let limits = Arc::new(limits);
         let pressure = pressure::Pressure::new(options.hints.clone(), Instant::now());
-        Self {
+        Self(Arc::new(Parts {
             records,
             blobs,
             derivatives,
@@ -176,7 +186,7 @@ impl Intake {
             clock,
             keys_in_progress: keys::KeysInProgress::default(),
             metrics: receive::Metrics::new(),
-        }
+        }))
     }
 
     /// Adds intake's metrics to a registry.

@@ -354,7 +354,7 @@ impl Records {
         let sinks = self.sinks.clone();
         let outcome = self
             .engine
-            .write_again(move |db| {
+            .write_captures(move |db| {
                 if db.is_in_doubt() && is_recorded(db, &recording)? {
                     return Ok(Recorded::Stored);
                 }
@@ -395,6 +395,10 @@ impl Records {
                 Ok(Recorded::Stored)
             })
             .await;
+        if matches!(outcome, Err(RecordingError::GateChanged)) {
+            // By another process, perhaps, so that what is remembered would say the same for a while.
+            self.engine.begin_version();
+        }
         self.tell_task_changes();
         outcome
     }

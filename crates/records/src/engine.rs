@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::db::Db;
 use crate::metrics::Metrics;
+use crate::remembered::Version;
 use crate::{Error, Result, postgres, sqlite};
 
 /// An error of a request, with the engine's own inside where there is one.
@@ -15,6 +16,15 @@ impl RequestError for Error {
     fn of_catalog(&self) -> Option<&Error> {
         Some(self)
     }
+}
+
+/// What a write may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Touches {
+    /// Anything; what is remembered of the catalog is asked anew afterwards.
+    Anything,
+    /// Captures, tasks, and what belongs to them: nothing that is remembered.
+    CapturesAlone,
 }
 
 #[derive(Clone)]
@@ -56,7 +66,7 @@ impl Engine {
         F: Fn(&Db<'_>) -> Result<T, E> + Send + 'static,
     {
         match self {
-            Self::Sqlite(engine) => engine.write(move |db| request(&Db::Sqlite(db))).await,
+            Self::Sqlite(engine) => engine.write(Touches::Anything, move |db| request(&Db::Sqlite(db))).await,
             Self::Postgres(engine) => engine.write(false, request).await,
         }
     }
@@ -70,8 +80,45 @@ impl Engine {
         F: Fn(&Db<'_>) -> Result<T, E> + Send + 'static,
     {
         match self {
-            Self::Sqlite(engine) => engine.write(move |db| request(&Db::Sqlite(db))).await,
+            Self::Sqlite(engine) => engine.write(Touches::Anything, move |db| request(&Db::Sqlite(db))).await,
             Self::Postgres(engine) => engine.write(true, request).await,
+        }
+    }
+
+    /// As [`Engine::write_again`], for what is written all the time: it changes captures, tasks, and what belongs to
+    /// them alone.
+    pub(crate) async fn write_captures<T, E, F>(&self, request: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: RequestError + Send + 'static,
+        F: Fn(&Db<'_>) -> Result<T, E> + Send + 'static,
+    {
+        match self {
+            Self::Sqlite(engine) => engine.write(Touches::CapturesAlone, move |db| request(&Db::Sqlite(db))).await,
+            Self::Postgres(engine) => engine.write(true, request).await,
+        }
+    }
+
+    /// The version of what is remembered; none where nothing may be: several nodes share the catalog, or it is not
+    /// known just now whether another process has written.
+    pub(crate) fn version(&self) -> Option<Version> {
+        match self {
+            Self::Sqlite(engine) => engine.version(),
+            Self::Postgres(_) => None,
+        }
+    }
+
+    /// Waits until other processes remember nothing from before this one's last change.
+    pub(crate) async fn noticed(&self) {
+        if let Self::Sqlite(engine) = self {
+            engine.noticed().await;
+        }
+    }
+
+    /// What is remembered holds no longer.
+    pub(crate) fn begin_version(&self) {
+        if let Self::Sqlite(engine) = self {
+            engine.begin_version();
         }
     }
 

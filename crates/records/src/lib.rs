@@ -28,6 +28,7 @@ mod page;
 mod plans;
 mod postgres;
 mod processing;
+mod remembered;
 mod schema;
 mod seen;
 mod sessions;
@@ -74,6 +75,7 @@ pub struct Records {
     engine: engine::Engine,
     sinks: Arc<[EventSink]>,
     task_changes: Arc<tasks::Changes>,
+    remembered: Arc<remembered::Remembered>,
 }
 
 /// A `UUIDv7` of this moment: ids sort by the time of what they name.
@@ -94,7 +96,7 @@ impl Records {
     /// another program's.
     pub fn open(path: &Path, options: &CatalogOptions) -> Result<Self> {
         let engine = engine::Engine::Sqlite(sqlite::Engine::open(path, options)?);
-        Ok(Self { engine, sinks: options.event_sinks.clone().into(), task_changes: Arc::default() })
+        Ok(Self::over(engine, options, Arc::default()))
     }
 
     /// Opens the catalog in a database of a PostgreSQL server, making its tables where there are none and bringing an
@@ -105,7 +107,11 @@ impl Records {
     pub async fn open_postgres(server: &PostgresOptions, options: &CatalogOptions) -> Result<Self> {
         let task_changes = Arc::<tasks::Changes>::default();
         let engine = postgres::Engine::open(server, options.sync, task_changes.clone()).await?;
-        Ok(Self { engine: engine::Engine::Postgres(engine), sinks: options.event_sinks.clone().into(), task_changes })
+        Ok(Self::over(engine::Engine::Postgres(engine), options, task_changes))
+    }
+
+    fn over(engine: engine::Engine, options: &CatalogOptions, task_changes: Arc<tasks::Changes>) -> Self {
+        Self { engine, sinks: options.event_sinks.clone().into(), task_changes, remembered: Arc::default() }
     }
 
     /// Whether several nodes may work with this catalog at once.
@@ -150,6 +156,11 @@ impl Records {
                 ),
             })
             .await
+    }
+
+    /// Waits until every server over this catalog goes by what this process has changed.
+    pub async fn noticed(&self) {
+        self.engine.noticed().await;
     }
 
     /// Asks the catalog a trivial question, for readiness checks.

@@ -165,7 +165,7 @@ impl Records {
 
     /// The session of this id with its settings.
     pub async fn session_gate(&self, id: Uuid) -> Result<Option<SessionGate>> {
-        self.engine.read(move |db| gate_by_id(db, id)).await
+        self.remembered.gates.or_ask(&self.engine, id, move |db| gate_by_id(db, id)).await
     }
 
     /// Sessions, newest first; of one user where `user_id` says so.

@@ -1,13 +1,14 @@
 //! The embedded engine: `SQLite` in write-ahead mode, one writer thread, a pool of readers. Knows no table.
 //!
-//! Many requests are made durable by one fsync: the writer takes whatever waits, runs each request in a savepoint of
-//! one `BEGIN IMMEDIATE` transaction, commits, and only then lets each requester go on. A request that fails rolls
-//! back to its savepoint and takes nobody with it.
+//! Many requests are made durable by one fsync: the writer takes whatever waits, runs it in one `BEGIN IMMEDIATE`
+//! transaction, commits, and only then lets each requester go on. A request that fails takes nobody with it: where it
+//! had written something, all begin anew, each in a savepoint of its own. (In a savepoint every page is copied before
+//! it is changed, which costs more than most of what is written, and hardly any request fails half-way.)
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -15,8 +16,9 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, ffi};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::engine::RequestError;
+use crate::engine::{RequestError, Touches};
 use crate::metrics::Metrics;
+use crate::remembered::{LOOK_INTERVAL, Version};
 use crate::{Error, Result, schema};
 
 /// What a commit waits for.
@@ -47,10 +49,96 @@ impl Default for CatalogOptions {
     }
 }
 
-/// Runs a request inside the open transaction (`None`: there is none to be had) and hands back what to do once the
-/// commit's fate is known, and what the request met that may be everybody's.
-type Write = Box<dyn FnOnce(Option<&Connection>) -> (Finish, Option<Fate>) + Send>;
-type Finish = Box<dyn FnOnce(Result<(), &Fate>) + Send>;
+/// A request and who waits for it.
+trait Write: Send {
+    /// Runs it in the open transaction, perhaps not for the first time, and keeps its outcome.
+    fn run(&mut self, db: &Connection, in_savepoint: bool) -> Ran;
+    /// Answers, once the fate of the transaction is known.
+    fn finish(self: Box<Self>, committed: Result<(), &Fate>);
+    fn touches(&self) -> Touches;
+}
+
+/// How a request went.
+struct Ran {
+    failed: bool,
+    /// What it met that may be everybody's.
+    met: Option<Fate>,
+}
+
+struct Waiting<T, E, F> {
+    request: F,
+    touches: Touches,
+    outcome: Option<Result<T, E>>,
+    answer: oneshot::Sender<Result<T, E>>,
+}
+
+impl<T, E, F> Write for Waiting<T, E, F>
+where
+    T: Send,
+    E: RequestError + Send,
+    F: Fn(&Connection) -> Result<T, E> + Send,
+{
+    fn run(&mut self, db: &Connection, is_in_savepoint: bool) -> Ran {
+        let outcome = if is_in_savepoint { in_savepoint(db, &self.request) } else { (self.request)(db) };
+        let met = outcome.as_ref().err().and_then(RequestError::of_catalog).map(Fate::of);
+        let failed = outcome.is_err();
+        self.outcome = Some(outcome);
+        Ran { failed, met }
+    }
+
+    fn finish(self: Box<Self>, committed: Result<(), &Fate>) {
+        let outcome = match (self.outcome, committed) {
+            // Also where the request itself was refused: what it saw may have been of others in the batch, and is gone
+            // with them.
+            (_, Err(fate)) => Err(fate.to_error().into()),
+            (Some(outcome), Ok(())) => outcome,
+            (None, Ok(())) => Err(Error::Stopped.into()),
+        };
+        // Nobody waiting any more is fine: the work is done and durable all the same.
+        drop(self.answer.send(outcome));
+    }
+
+    fn touches(&self) -> Touches {
+        self.touches
+    }
+}
+
+enum Message {
+    Write(Box<dyn Write>),
+    /// Somebody wants to know whether another process has written.
+    Look,
+}
+
+/// Which state of the catalog this is, as far as [`Remembered`](crate::remembered::Remembered) answers depend on it.
+struct Versions {
+    number: AtomicU64,
+    opened_at: Instant,
+    /// Microseconds after `opened_at` until which the writer's last look at other processes is fresh enough.
+    fresh_until_us: AtomicU64,
+    /// Microseconds after `opened_at` of the last change of this process; 0: none yet.
+    changed_us: AtomicU64,
+    is_look_wanted: AtomicBool,
+}
+
+impl Versions {
+    fn new() -> Self {
+        Self {
+            number: AtomicU64::new(0),
+            opened_at: Instant::now(),
+            fresh_until_us: AtomicU64::new(0),
+            changed_us: AtomicU64::new(0),
+            is_look_wanted: AtomicBool::new(false),
+        }
+    }
+
+    fn begin_new(&self) {
+        self.number.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn since_opened_us(&self, at: Instant) -> u64 {
+        u64::try_from(at.duration_since(self.opened_at).as_micros()).unwrap_or(u64::MAX)
+    }
+}
 
 /// Why a whole batch did not commit.
 enum Fate {
@@ -95,12 +183,13 @@ pub(crate) struct Engine {
 
 struct Shared {
     // In an Option so that close() can hang up; the writer ends when nobody can send any more.
-    writes: Mutex<Option<mpsc::Sender<Write>>>,
+    writes: Mutex<Option<mpsc::Sender<Message>>>,
     writer: Mutex<Option<std::thread::JoinHandle<()>>>,
     readers: Mutex<Vec<Connection>>,
     read_permits: Arc<Semaphore>,
     stopped: Arc<AtomicBool>,
     held_up: HeldUp,
+    versions: Arc<Versions>,
     metrics: Metrics,
 }
 
@@ -127,6 +216,7 @@ impl Engine {
         let metrics = Metrics::new();
         let stopped = Arc::new(AtomicBool::new(false));
         let held_up = HeldUp::default();
+        let versions = Arc::new(Versions::new());
         let (writes, queue) = mpsc::channel();
         let writer = Writer {
             connection,
@@ -134,6 +224,9 @@ impl Engine {
             batch_max: options.commit_batch_max.max(1),
             stopped: stopped.clone(),
             held_up: held_up.clone(),
+            versions: versions.clone(),
+            others: None,
+            looked_at: None,
             metrics: metrics.clone(),
         };
         let thread = std::thread::Builder::new()
@@ -148,6 +241,7 @@ impl Engine {
                 readers: Mutex::new(readers),
                 stopped,
                 held_up,
+                versions,
                 metrics,
             }),
         })
@@ -167,38 +261,54 @@ impl Engine {
         since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// Runs `request` in the writer's next transaction; returns once that is durable.
-    pub(crate) async fn write<T, E, F>(&self, request: F) -> Result<T, E>
+    /// The version of the catalog; none while it is not known whether another process has written.
+    pub(crate) fn version(&self) -> Option<Version> {
+        let versions = &self.shared.versions;
+        let number = versions.number.load(Ordering::Acquire);
+        let now = versions.since_opened_us(Instant::now());
+        if now < versions.fresh_until_us.load(Ordering::Acquire) {
+            return Some(Version(number));
+        }
+        if !versions.is_look_wanted.swap(true, Ordering::AcqRel) {
+            // Where the writer has ended nobody looks, and nothing is remembered.
+            let _ended = self.send(Message::Look).is_err();
+        }
+        None
+    }
+
+    /// Waits until other processes have had the time to look.
+    pub(crate) async fn noticed(&self) {
+        let versions = &self.shared.versions;
+        let changed_us = versions.changed_us.load(Ordering::Acquire);
+        if changed_us > 0 {
+            let noticed_at = versions.opened_at + Duration::from_micros(changed_us) + LOOK_INTERVAL;
+            tokio::time::sleep_until(noticed_at.into()).await;
+        }
+    }
+
+    /// What is remembered holds no longer.
+    pub(crate) fn begin_version(&self) {
+        self.shared.versions.begin_new();
+    }
+
+    fn send(&self, message: Message) -> Result<()> {
+        let writes = self.shared.writes.lock().unwrap_or_else(PoisonError::into_inner);
+        writes.as_ref().ok_or(Error::Stopped)?.send(message).map_err(|_| Error::Stopped)
+    }
+
+    /// Runs `request` in the writer's next transaction; returns once that is durable. It may be run twice, from the
+    /// beginning, the first time taken back.
+    pub(crate) async fn write<T, E, F>(&self, touches: Touches, request: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: RequestError + Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+        F: Fn(&Connection) -> Result<T, E> + Send + 'static,
     {
         let (answer, wait) = oneshot::channel();
-        let job: Write = Box::new(move |db| {
-            let outcome = db.map(|db| in_savepoint(db, request));
-            let met = outcome.as_ref().and_then(|outcome| outcome.as_ref().err()?.of_catalog()).map(Fate::of);
-            let finish: Finish = Box::new(move |committed| {
-                let outcome = match (outcome, committed) {
-                    // Also where the request itself was refused: what it saw may have been of others in the batch,
-                    // and is gone with them.
-                    (_, Err(fate)) => Err(fate.to_error().into()),
-                    (Some(outcome), Ok(())) => outcome,
-                    (None, Ok(())) => Err(Error::Stopped.into()),
-                };
-                // Nobody waiting any more is fine: the work is done and durable all the same.
-                drop(answer.send(outcome));
-            });
-            (finish, met)
-        });
-        {
-            let writes = self.shared.writes.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(writes) = writes.as_ref() else { return Err(Error::Stopped.into()) };
-            self.shared.metrics.write_queue.inc();
-            if writes.send(job).is_err() {
-                self.shared.metrics.write_queue.dec();
-                return Err(Error::Stopped.into());
-            }
+        self.shared.metrics.write_queue.inc();
+        if let Err(error) = self.send(Message::Write(Box::new(Waiting { request, touches, outcome: None, answer }))) {
+            self.shared.metrics.write_queue.dec();
+            return Err(error.into());
         }
         wait.await.unwrap_or_else(|_| Err(Error::Stopped.into()))
     }
@@ -238,6 +348,11 @@ impl Engine {
         .await
     }
 
+    #[cfg(test)]
+    pub(crate) fn all_readers(&self) -> Arc<Semaphore> {
+        self.shared.read_permits.clone()
+    }
+
     pub(crate) async fn close(self) {
         // The readers first: whoever closes last must be the writer, or the log is not folded into the file.
         self.shared.read_permits.close();
@@ -252,10 +367,7 @@ impl Engine {
     }
 }
 
-fn in_savepoint<T, E: RequestError>(
-    db: &Connection,
-    request: impl FnOnce(&Connection) -> Result<T, E>,
-) -> Result<T, E> {
+fn in_savepoint<T, E: RequestError>(db: &Connection, request: impl Fn(&Connection) -> Result<T, E>) -> Result<T, E> {
     let run = |sql: &str| -> Result<(), E> {
         db.prepare_cached(sql)
             .and_then(|mut statement| statement.execute([]))
@@ -303,28 +415,68 @@ fn set_up(db: &Connection, sync: Sync) -> Result<()> {
 
 struct Writer {
     connection: Connection,
-    queue: mpsc::Receiver<Write>,
+    queue: mpsc::Receiver<Message>,
     batch_max: usize,
     stopped: Arc<AtomicBool>,
     held_up: HeldUp,
+    versions: Arc<Versions>,
+    /// What the engine says of other connections' commits, at the last look.
+    others: Option<i64>,
+    looked_at: Option<Instant>,
     metrics: Metrics,
 }
 
 impl Writer {
-    fn run(self) {
+    fn run(mut self) {
         while let Ok(first) = self.queue.recv() {
-            let mut batch = vec![first];
-            batch.extend(self.queue.try_iter().take(self.batch_max - 1));
-            self.metrics.write_queue.dec_by(i64::try_from(batch.len()).unwrap_or(0));
-            self.commit(batch);
+            let messages = std::iter::once(first).chain(self.queue.try_iter().take(self.batch_max - 1));
+            let mut batch = Vec::new();
+            let mut is_look_wanted = false;
+            for message in messages {
+                match message {
+                    Message::Write(write) => batch.push(write),
+                    Message::Look => is_look_wanted = true,
+                }
+            }
+            if !batch.is_empty() {
+                self.metrics.write_queue.dec_by(i64::try_from(batch.len()).unwrap_or(0));
+                self.commit(batch);
+            }
+            // Also unasked while there is much to do, before somebody has to ask.
+            if is_look_wanted || self.looked_at.is_some_and(|at| at.elapsed() > LOOK_INTERVAL / 2) {
+                self.look();
+            }
         }
     }
 
-    fn commit(&self, batch: Vec<Write>) {
+    /// Learns whether another process has written: its commits are the only ones of other connections, for the readers
+    /// write nothing.
+    fn look(&mut self) {
+        let versions = &self.versions;
+        versions.is_look_wanted.store(false, Ordering::Release);
+        let now = Instant::now();
+        let found = self
+            .connection
+            .prepare_cached("PRAGMA data_version")
+            .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(0)));
+        // Where the engine does not say, nothing is remembered until it does.
+        let Ok(found) = found else { return };
+        if self.others.replace(found) != Some(found) {
+            versions.begin_new();
+        }
+        self.looked_at = Some(now);
+        versions.fresh_until_us.store(versions.since_opened_us(now + LOOK_INTERVAL), Ordering::Release);
+    }
+
+    fn commit(&self, mut batch: Vec<Box<dyn Write>>) {
         let started = Instant::now();
         let size = batch.len();
-        let mut finishes = Vec::with_capacity(size);
-        let outcome = self.transact(batch, &mut finishes);
+        let outcome = self.transact(&mut batch);
+        // Also where the outcome is not known, and before anybody hears of it.
+        if batch.iter().any(|write| write.touches() == Touches::Anything) {
+            self.versions.changed_us.store(self.versions.since_opened_us(Instant::now()).max(1), Ordering::Release);
+            self.versions.begin_new();
+        }
         match &outcome {
             Ok(()) => {
                 self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
@@ -335,28 +487,25 @@ impl Writer {
                 self.metrics.write_failures.inc();
             }
         }
-        for finish in finishes {
-            finish(outcome.as_ref().copied());
+        for write in batch {
+            write.finish(outcome.as_ref().copied());
         }
     }
 
-    fn transact(&self, batch: Vec<Write>, finishes: &mut Vec<Finish>) -> Result<(), Fate> {
-        let mut lost = None;
+    fn transact(&self, batch: &mut [Box<dyn Write>]) -> Result<(), Fate> {
         if self.stopped.load(Ordering::Acquire) {
-            lost = Some(Fate::Stopped);
-        } else if let Err(error) = self.begin() {
-            lost = Some(Fate::of(&error.into()));
+            return Err(Fate::Stopped);
         }
-        for write in batch {
-            let (finish, met) = write(lost.is_none().then_some(&self.connection));
-            finishes.push(finish);
-            // Some failures (a full disk in the middle of a statement) make SQLite roll back the whole transaction;
-            // what ran on would commit alone, and what ran before would be told it holds. A failing disk is final.
-            if lost.is_none() && (self.connection.is_autocommit() || matches!(met, Some(Fate::Disk(_)))) {
-                lost = Some(met.unwrap_or(Fate::Busy));
+        let ran = match self.run_all(batch, false) {
+            Ok(Whole::Yes) => Ok(()),
+            // Somebody's failure left something behind in the transaction: again, so that it can be taken back alone.
+            Ok(Whole::No) => {
+                self.roll_back();
+                self.run_all(batch, true).map(drop)
             }
-        }
-        if let Some(fate) = lost {
+            Err(fate) => Err(fate),
+        };
+        if let Err(fate) = ran {
             self.roll_back();
             return Err(self.heed(fate));
         }
@@ -369,6 +518,25 @@ impl Writer {
                 Fate::Stopped => Fate::Stopped,
             }
         })
+    }
+
+    fn run_all(&self, batch: &mut [Box<dyn Write>], in_savepoints: bool) -> Result<Whole, Fate> {
+        let db = &self.connection;
+        self.begin().map_err(|error| Fate::of(&error.into()))?;
+        for write in batch {
+            let before = db.total_changes();
+            let Ran { failed, met } = write.run(db, in_savepoints);
+            // Some failures (a full disk in the middle of a statement) make SQLite roll back the whole transaction;
+            // what ran on would commit alone, and what ran before would be told it holds. A failing disk is final.
+            if db.is_autocommit() || matches!(met, Some(Fate::Disk(_))) {
+                let rolled_back = || Fate::Other(ffi::Error::new(ffi::SQLITE_ABORT_ROLLBACK), "rolled back".to_owned());
+                return Err(met.unwrap_or_else(rolled_back));
+            }
+            if failed && !in_savepoints && db.total_changes() != before {
+                return Ok(Whole::No);
+            }
+        }
+        Ok(Whole::Yes)
     }
 
     fn begin(&self) -> rusqlite::Result<()> {
@@ -401,6 +569,12 @@ impl Writer {
         }
         fate
     }
+}
+
+/// Whether what is in the transaction is what all the requests that succeeded wrote, and no more.
+enum Whole {
+    Yes,
+    No,
 }
 
 impl Drop for Writer {

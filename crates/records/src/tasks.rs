@@ -499,7 +499,7 @@ impl Records {
         &self,
         change: impl Fn(&Db<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.engine.write_again(change).await
+        self.engine.write_captures(change).await
     }
 
     pub(crate) async fn change_tasks<T: Send + 'static>(

@@ -107,25 +107,26 @@ impl Records {
         secret_hash: [u8; 32],
         now: Timestamp,
     ) -> Result<Option<(TokenScope, Option<User>)>> {
-        self.engine
-            .read(move |db| {
-                db.optional(
-                    "SELECT users.id, users.username, users.role, users.is_active, users.created_at, tokens.scope
-                     FROM tokens LEFT JOIN users ON users.id = tokens.user_id
-                     WHERE tokens.secret_hash = ?1 AND tokens.revoked_at IS NULL
-                       AND (tokens.expires_at IS NULL OR tokens.expires_at > ?2)
-                       AND (tokens.scope = 'service' OR users.is_active = 1)",
-                    &values![secret_hash, now.as_microsecond()],
-                    |row| {
-                        if row.get::<&str>(5)? == "service" {
-                            Ok((TokenScope::Service, None))
-                        } else {
-                            Ok((TokenScope::User, Some(user_from(row)?)))
-                        }
-                    },
-                )
-            })
-            .await
+        let found = self.remembered.tokens.or_ask(&self.engine, secret_hash, move |db| {
+            db.optional(
+                "SELECT users.id, users.username, users.role, users.is_active, users.created_at, tokens.scope,
+                        tokens.expires_at
+                 FROM tokens LEFT JOIN users ON users.id = tokens.user_id
+                 WHERE tokens.secret_hash = ?1 AND tokens.revoked_at IS NULL
+                   AND (tokens.scope = 'service' OR users.is_active = 1)",
+                &values![secret_hash],
+                |row| {
+                    let expires_at = row.get::<Option<i64>>(6)?.map(timestamp);
+                    if row.get::<&str>(5)? == "service" {
+                        Ok((TokenScope::Service, None, expires_at))
+                    } else {
+                        Ok((TokenScope::User, Some(user_from(row)?), expires_at))
+                    }
+                },
+            )
+        });
+        let unexpired = found.await?.filter(|(.., expires_at)| expires_at.is_none_or(|expires_at| expires_at > now));
+        Ok(unexpired.map(|(scope, user, _)| (scope, user)))
     }
 
     /// Tokens, newest first.

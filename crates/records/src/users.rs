@@ -194,18 +194,17 @@ impl Records {
 
     /// The active user of a sign-in that has neither ended nor expired, and when it expires.
     pub async fn signed_in(&self, secret_hash: [u8; 32], now: Timestamp) -> Result<Option<(User, Timestamp)>> {
-        self.engine
-            .read(move |db| {
-                db.optional(
-                    &format!(
-                        "SELECT {COLUMNS}, sign_ins.expires_at FROM sign_ins JOIN users ON users.id = sign_ins.user_id
-                     WHERE sign_ins.secret_hash = ? AND sign_ins.expires_at > ? AND users.is_active = 1"
-                    ),
-                    &values![secret_hash, now.as_microsecond()],
-                    |row| Ok((user_from(row)?, timestamp(row.get(5)?))),
-                )
-            })
-            .await
+        let found = self.remembered.sign_ins.or_ask(&self.engine, secret_hash, move |db| {
+            db.optional(
+                &format!(
+                    "SELECT {COLUMNS}, sign_ins.expires_at FROM sign_ins JOIN users ON users.id = sign_ins.user_id
+                     WHERE sign_ins.secret_hash = ? AND users.is_active = 1"
+                ),
+                &values![secret_hash],
+                |row| Ok((user_from(row)?, timestamp(row.get(5)?))),
+            )
+        });
+        Ok(found.await?.filter(|(_, expires_at)| *expires_at > now))
     }
 
     /// Ends one sign-in.

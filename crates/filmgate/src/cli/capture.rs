@@ -5,6 +5,7 @@ use clap::Subcommand;
 use uuid::Uuid;
 
 use super::{Common, output};
+use crate::app::App;
 use crate::routes::captures::{CaptureDetail, details};
 
 const COLUMNS: &[&str] =
@@ -36,8 +37,7 @@ pub(super) enum CaptureCommand {
     },
 }
 
-pub(super) async fn run(command: CaptureCommand, common: &Common) -> anyhow::Result<()> {
-    let app = common.open().await?;
+pub(super) async fn run(command: CaptureCommand, common: &Common, app: &App) -> anyhow::Result<()> {
     match command {
         CaptureCommand::List { session, quarantined, limit } => {
             let filter = records::CaptureFilter {
@@ -46,7 +46,7 @@ pub(super) async fn run(command: CaptureCommand, common: &Common) -> anyhow::Res
                 ..Default::default()
             };
             let page = app.records.captures(filter, None, limit).await?;
-            output::many(common.json, &details(&app, page.items).await?, COLUMNS)
+            output::many(common.json, &details(app, page.items).await?, COLUMNS)
         }
         CaptureCommand::Show { id } => {
             let capture = app.records.capture(id).await?.with_context(|| format!("there is no capture {id}"))?;

@@ -100,7 +100,7 @@ pub(super) async fn run(args: ImportArgs, common: &Common) -> anyhow::Result<Exi
         output::say(report.words())?;
     }
     host.close().await;
-    app.records.close().await;
+    app.records.clone().close().await;
     Ok(match (report.interrupted, report.is_whole()) {
         (true, _) => ExitCode::from(INTERRUPTED),
         (false, is_whole) => ExitCode::from(u8::from(!is_whole)),

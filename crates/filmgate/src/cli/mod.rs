@@ -185,12 +185,12 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(&args, &common),
         Command::Worker(args) => worker::run(&args, &common),
         Command::Decoder => Ok(decoder::child_main()),
-        Command::User(command) => beside(user::run(command, &common)),
-        Command::Token(command) => beside(token::run(command, &common)),
-        Command::Session(command) => beside(session::run(command, &common)),
-        Command::Settings(command) => beside(settings::run(command, &common)),
-        Command::Capture(command) => beside(capture::run(command, &common)),
-        Command::Task(command) => beside(task::run(command, &common)),
+        Command::User(command) => beside(&common, async |app| user::run(command, &common, app).await),
+        Command::Token(command) => beside(&common, async |app| token::run(command, &common, app).await),
+        Command::Session(command) => beside(&common, async |app| session::run(command, &common, app).await),
+        Command::Settings(command) => beside(&common, async |app| settings::run(command, &common, app).await),
+        Command::Capture(command) => beside(&common, async |app| capture::run(command, &common, app).await),
+        Command::Task(command) => beside(&common, async |app| task::run(command, &common, app).await),
         Command::Blobs(command) => on_runtime(blobs::run(command, &common)),
         Command::Export(args) => on_runtime(export::run(args, &common)),
         Command::Fsck(args) => on_runtime(fsck::run(args, &common)),
@@ -213,6 +213,13 @@ fn on_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resul
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
 }
 
-fn beside(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
-    on_runtime(work).map(|()| ExitCode::SUCCESS)
+/// Runs a command over an existing folder, beside its server or without one.
+fn beside(common: &Common, work: impl AsyncFnOnce(&App) -> anyhow::Result<()>) -> anyhow::Result<ExitCode> {
+    on_runtime(async {
+        let app = common.open().await?;
+        work(&app).await?;
+        // What this command took from somebody, the server refuses from when the command has ended.
+        app.records.noticed().await;
+        Ok(ExitCode::SUCCESS)
+    })
 }

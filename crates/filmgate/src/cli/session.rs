@@ -57,11 +57,10 @@ pub(super) enum SessionCommand {
     },
 }
 
-pub(super) async fn run(command: SessionCommand, common: &Common) -> anyhow::Result<()> {
-    let app = common.open().await?;
+pub(super) async fn run(command: SessionCommand, common: &Common, app: &App) -> anyhow::Result<()> {
     let session = match command {
         SessionCommand::Create { user, id, settings, no_settings } => {
-            let user_id = user::find(&app, &user).await?.id;
+            let user_id = user::find(app, &user).await?.id;
             let choice = match settings {
                 None if !no_settings => SettingsChoice::Default,
                 chosen => SettingsChoice::Chosen(chosen),
@@ -71,14 +70,14 @@ pub(super) async fn run(command: SessionCommand, common: &Common) -> anyhow::Res
                 Registered::Created(session) | Registered::Unchanged(session) => session,
             }
         }
-        SessionCommand::List { user, limit } => return list(&app, common, user, limit).await,
+        SessionCommand::List { user, limit } => return list(app, common, user, limit).await,
         SessionCommand::Show { id } => {
             app.records.session(id).await?.with_context(|| format!("there is no session {id}"))?
         }
         SessionCommand::Change { id, settings } => app.records.set_session_settings(id, settings).await?,
         SessionCommand::End { id } => app.records.end_session(id, app.now()).await?,
     };
-    output::one(common.json, &SessionView::count(&app, &session).await?)
+    output::one(common.json, &SessionView::count(app, &session).await?)
 }
 
 async fn list(app: &App, common: &Common, user: Option<String>, limit: usize) -> anyhow::Result<()> {

@@ -99,8 +99,7 @@ impl Members {
     }
 }
 
-pub(super) async fn run(command: SettingsCommand, common: &Common) -> anyhow::Result<()> {
-    let app = common.open().await?;
+pub(super) async fn run(command: SettingsCommand, common: &Common, app: &App) -> anyhow::Result<()> {
     let (id, change) = match command {
         SettingsCommand::Create { name, members } => {
             let mut members = members;
@@ -123,7 +122,7 @@ pub(super) async fn run(command: SettingsCommand, common: &Common) -> anyhow::Re
         }
         SettingsCommand::Default { id } => (id, ChangeSettings { is_default: Some(true), ..ChangeSettings::default() }),
     };
-    output::one(common.json, &apply(&app, id, &change).await?)
+    output::one(common.json, &apply(app, id, &change).await?)
 }
 
 async fn apply(app: &App, id: Uuid, change: &ChangeSettings) -> anyhow::Result<SettingsView> {

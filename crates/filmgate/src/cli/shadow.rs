@@ -130,7 +130,7 @@ pub(super) async fn run(command: ShadowCommand, common: &Common) -> anyhow::Resu
         report.tell(args.all)?;
     }
     database.host().close().await;
-    app.records.close().await;
+    app.records.clone().close().await;
     Ok(ExitCode::from(u8::from(!is_same)))
 }
 

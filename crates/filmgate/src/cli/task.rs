@@ -86,10 +86,9 @@ fn state(word: &str) -> Result<TaskState, String> {
         .ok_or_else(|| "pending, started, retry, success, failure or revoked".to_owned())
 }
 
-pub(super) async fn run(command: TaskCommand, common: &Common) -> anyhow::Result<()> {
-    let app = common.open().await?;
+pub(super) async fn run(command: TaskCommand, common: &Common, app: &App) -> anyhow::Result<()> {
     match command {
-        TaskCommand::List { state, which, limit } => list(&app, common, which.filter(state), limit).await,
+        TaskCommand::List { state, which, limit } => list(app, common, which.filter(state), limit).await,
         TaskCommand::Show { id } => {
             let task = app.records.task(id).await?.with_context(|| format!("there is no task {id}"))?;
             if !common.json && task.state == TaskState::Failure {
@@ -97,7 +96,7 @@ pub(super) async fn run(command: TaskCommand, common: &Common) -> anyhow::Result
             }
             output::one(common.json, &TaskView::from(task))
         }
-        TaskCommand::Retry { ids, all_failed, which } => retry(&app, common, ids, all_failed, which).await,
+        TaskCommand::Retry { ids, all_failed, which } => retry(app, common, ids, all_failed, which).await,
         TaskCommand::Revoke { id } => {
             let task = app.records.revoke_task(id, app.now()).await.with_context(|| format!("task {id}"))?;
             output::one(common.json, &TaskView::from(task))

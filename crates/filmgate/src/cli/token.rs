@@ -7,6 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Common, output, user};
+use crate::app::App;
 use crate::routes::tokens::TokenView;
 
 const COLUMNS: &[&str] = &["id", "name", "scope", "user_id", "created_at", "expires_at", "revoked_at"];
@@ -40,12 +41,11 @@ struct Created {
     secret: String,
 }
 
-pub(super) async fn run(command: TokenCommand, common: &Common) -> anyhow::Result<()> {
-    let app = common.open().await?;
+pub(super) async fn run(command: TokenCommand, common: &Common, app: &App) -> anyhow::Result<()> {
     match command {
         TokenCommand::Create { name, user, expires_at } => {
             let user_id = match user {
-                Some(username) => Some(user::find(&app, &username).await?.id),
+                Some(username) => Some(user::find(app, &username).await?.id),
                 None => None,
             };
             let (token, secret) = app.identity.create_token(&name, user_id, expires_at).await?;

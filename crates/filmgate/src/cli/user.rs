@@ -67,8 +67,7 @@ impl Password {
     }
 }
 
-pub(super) async fn run(command: UserCommand, common: &Common) -> anyhow::Result<()> {
-    let app = common.open().await?;
+pub(super) async fn run(command: UserCommand, common: &Common, app: &App) -> anyhow::Result<()> {
     match command {
         UserCommand::Add { username, role, password } => {
             let password =
@@ -87,12 +86,12 @@ pub(super) async fn run(command: UserCommand, common: &Common) -> anyhow::Result
             output::many(common.json, &users, COLUMNS)
         }
         UserCommand::Change { username, role, active, password } => {
-            let id = find(&app, &username).await?.id;
+            let id = find(app, &username).await?.id;
             let user = app.identity.change_user(id, password.read()?, role, active).await?;
             output::one(common.json, &UserView::from(user))
         }
         UserCommand::SignOut { username } => {
-            let id = find(&app, &username).await?.id;
+            let id = find(app, &username).await?.id;
             let ended = app.records.end_sign_ins_of(id).await?;
             output::one(common.json, &serde_json::json!({ "ended": ended }))
         }
