@@ -7,11 +7,13 @@ Started by Gunicorn as the original is: gthread, six processes of sixteen thread
 import asyncio
 import json
 import os
+import threading
 import uuid
 from datetime import datetime, timezone
 from pathlib import Path
 
-from flask import Flask, jsonify, request
+from flask import Flask, has_app_context, jsonify, request
+from flask.globals import app_ctx
 from flask_login import LoginManager, UserMixin, current_user, login_required
 from sqlalchemy import JSON, Boolean, DateTime, ForeignKey, Integer, String, create_engine, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, scoped_session, sessionmaker
@@ -59,8 +61,17 @@ class CameraCapture(Base):
     camera_settings_snapshot: Mapped[dict] = mapped_column(JSON)
 
 
-engine = create_engine(f"sqlite:///{DATA}/app.db", max_overflow=11)
-db = scoped_session(sessionmaker(bind=engine))
+# Two for each of the 16 threads: the one that answers holds its own while another saves, and with fewer they all wait for each
+# other.
+engine = create_engine(f"sqlite:///{DATA}/app.db", pool_size=16, max_overflow=32)
+
+def scope():
+    """The request, as Flask-SQLAlchemy has it, and not the thread: an async view runs in one of its own, whose session nobody
+    would put back. A thread that saves has none."""
+    return id(app_ctx._get_current_object()) if has_app_context() else threading.get_ident()
+
+
+db = scoped_session(sessionmaker(bind=engine), scopefunc=scope)
 
 
 @event.listens_for(engine, "connect")
