@@ -168,7 +168,9 @@ class CeleryPeer(FlaskPeer):
         time.sleep(1)
         self.make_database()
         self.spawn(self.python("celery"), "-A", "flask_app.celery", "worker", "--loglevel", "WARNING", "--concurrency",
-                   str(os.cpu_count()), "--without-gossip", "--without-mingle")  # fmt: skip
+                   str(os.cpu_count()), "--without-gossip", "--without-mingle",
+                   # Else it refuses photos as root, which a filesystem of one's own needs.
+                   C_FORCE_ROOT="1")  # fmt: skip
         self.serve()
 
     def settle(self):
