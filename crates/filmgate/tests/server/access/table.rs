@@ -170,6 +170,8 @@ pub const TABLE: &[Row] = &[
     row("POST /api/v1/tasks/{id}/retry", About::OwnersTask, bare, ADMINS),
     row("POST /api/v1/tasks/{id}/revoke", About::OwnersTask, bare, ADMINS),
     row("POST /api/v1/tasks/retry", About::Nothing, bare, ADMINS),
+    row("GET /api/v1/figures", About::Nothing, bare, ADMINS),
+    row("GET /api/v1/doctor", About::Nothing, bare, ADMINS),
     row("GET /livez", About::Nothing, bare, EVERYBODY),
     row("GET /readyz", About::Nothing, bare, EVERYBODY),
     row("GET /metrics", About::Nothing, bare, EVERYBODY),
