@@ -69,6 +69,7 @@ pub fn router(app: App) -> Router {
     let mut routes = routes
         .route("/", get(pages::home))
         .route("/review", get(pages::review))
+        .route("/operate", get(pages::operate))
         .route("/pages/{*name}", get(pages::asset))
         .route("/client/{name}", get(pages::client));
     if app.config.api.docs {

@@ -178,6 +178,7 @@ pub const TABLE: &[Row] = &[
     row("GET /api/v1/openapi.json", About::Nothing, bare, EVERYBODY),
     row("GET /api/v1/docs", About::Nothing, bare, EVERYBODY),
     row("GET /review", About::Nothing, bare, EVERYBODY),
+    row("GET /operate", About::Nothing, bare, EVERYBODY),
     row("GET /", About::Nothing, bare, EVERYBODY),
     row("GET /pages/{*name}", About::Asset, bare, EVERYBODY),
     row("GET /client/{name}", About::ClientAsset, bare, EVERYBODY),
