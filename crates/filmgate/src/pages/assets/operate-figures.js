@@ -64,13 +64,13 @@ export class Figures {
       query.set('since', known.map(({ samples }) => samples.at(-1)?.at ?? '1970-01-01T00:00:00Z').reduce((a, b) => (Date.parse(a) < Date.parse(b) ? a : b)));
       query.set('nodes', known.map(({ name }) => name).join(','));
     }
-    const { said, headers } = await exchange('GET', `/api/v1/figures${known.length ? `?${query}` : ''}`);
+    const { said: { samples, ...said }, headers } = await exchange('GET', `/api/v1/figures${known.length ? `?${query}` : ''}`);
     const date = Date.parse(headers.get('date') ?? '');
     // The header knows whole seconds only.
     if (Number.isFinite(date) && Math.abs(date - Date.now()) > 2000) this.#aheadMs = date - Date.now();
     const before = this.#nodes.get(said.node)?.samples ?? [];
     const newest = before.at(-1)?.at;
-    const fresh = said.samples.filter((/** @type {Sample} */ { at }) => newest === undefined || Date.parse(at) > Date.parse(newest));
+    const fresh = samples.filter((/** @type {Sample} */ { at }) => newest === undefined || Date.parse(at) > Date.parse(newest));
     this.#nodes.set(said.node, { name: said.node, said, samples: before.concat(fresh).slice(-SAMPLES_MAX), heardAt: Date.now() });
   }
 

@@ -16,8 +16,9 @@ import { troubleWords } from './trouble.js';
 const number = (/** @type {number} */ value) => value.toLocaleString(locale(), { maximumFractionDigits: value < 10 ? 2 : value < 100 ? 1 : 0 });
 const perSecond = (/** @type {number} */ value) => `${number(value)}/s`;
 const took = (/** @type {number} */ ms) => (ms < 1000 ? `${number(ms)} ms` : `${number(ms / 1000)} s`);
-const apart = (/** @type {number} */ seconds) => `${number(seconds)} s`;
-const share = (/** @type {number} */ part) => part.toLocaleString(locale(), { style: 'percent', maximumFractionDigits: 0 });
+// Nothing is asked: frames come as the settings say.
+const apart = (/** @type {number} */ seconds) => (seconds === 0 ? say('operate.hints.asSet') : `${number(seconds)} s`);
+const share = (/** @type {number} */ part) => (part === 1 ? say('operate.hints.asSet') : part.toLocaleString(locale(), { style: 'percent', maximumFractionDigits: 0 }));
 const size = (/** @type {number} */ bytes) => {
   const unit = [['TB', 1e12], ['GB', 1e9], ['MB', 1e6], ['kB', 1e3]].find(([, one]) => bytes >= Number(one)) ?? ['B', 1];
   return `${number(bytes / Number(unit[1]))} ${unit[0]}`;
@@ -123,7 +124,9 @@ function renderState(nodes) {
   state.dataset.state = nodes.length === 0 ? 'unknown' : unready.length ? 'bad' : 'good';
   write(byId('state-words', HTMLElement), say(nodes.length === 0 ? 'operate.state.unknown' : unready.length ? 'operate.state.bad' : 'operate.state.good'));
   const problems = unready.flatMap(({ name, said }) => said.problems.map((/** @type {string} */ words) => (nodes.length > 1 ? `${name}: ${words}` : words)));
-  byId('state-problems', HTMLUListElement).replaceChildren(...problems.map((words) => el('li', { lang: 'en' }, words)));
+  const list = byId('state-problems', HTMLUListElement);
+  // Said once, and not again with every look.
+  if (list.textContent !== problems.join('')) list.replaceChildren(...problems.map((words) => el('li', { lang: 'en' }, words)));
   const about = nodes.map(({ name, said }) => `${name} · ${say('operate.version', { version: said.version })}${said.began_at ? ` · ${say('operate.began', { time: dateAndTime(said.began_at) })}` : ''}`);
   write(byId('state-about', HTMLParagraphElement), about.join(' — '));
 

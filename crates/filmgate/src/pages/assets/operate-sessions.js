@@ -25,7 +25,7 @@ const names = new Map();
 let tell = () => {};
 
 const sessions = new Listing('sessions', {
-  path: () => `/api/v1/sessions?limit=50${/^-?\d+$/.test(ofUser.value.trim()) ? `&user_id=${ofUser.value.trim()}` : ''}`,
+  path: () => `/api/v1/sessions?limit=50${ofUser.value.trim() ? `&user_id=${encodeURIComponent(ofUser.value.trim())}` : ''}`,
   columns: [
     { title: 'admin.session', of: ({ id }) => sessionLink(id) },
     { title: 'admin.user', of: ({ user_id }) => String(user_id) },
@@ -196,7 +196,9 @@ export function saySessions() {
 
 byId('sessions-filter', HTMLFormElement).addEventListener('submit', (event) => {
   event.preventDefault();
-  sessions.begin();
+  const isRight = /^(-?\d+)?$/.test(ofUser.value.trim());
+  tell(isRight ? '' : say('sessions.user.wrong'));
+  if (isRight) sessions.begin();
 });
 byId('sessions-new', HTMLButtonElement).addEventListener('click', () => newSession().catch((problem) => tell(troubleWords(problem))));
 byId('settings-new', HTMLButtonElement).addEventListener('click', newSettings);
