@@ -1,11 +1,13 @@
 // What the browser tests share: a browser with the film as its camera, people signed in, and questions to the server.
 
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 
-const { CHROMIUM = '/usr/bin/chromium' } = process.env;
+const { CHROMIUM = '/usr/bin/chromium', PAGES } = process.env;
 export const BASE_URL = process.env.BASE_URL ?? '';
 export const SCREENSHOTS = process.env.SCREENSHOTS ?? '';
 
@@ -106,6 +108,61 @@ export async function picture(page, name) {
   if (!SCREENSHOTS) return;
   await mkdir(SCREENSHOTS, { recursive: true });
   await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: true });
+}
+
+/** Read where it is wanted: not every script has it at hand. */
+let axeSource;
+const VIEWS = [
+  { name: 'desktop-light', viewport: { width: 1280, height: 860 }, colorScheme: 'light' },
+  { name: 'desktop-dark', viewport: { width: 1280, height: 860 }, colorScheme: 'dark' },
+  { name: 'phone-light', viewport: { width: 390, height: 844 }, colorScheme: 'light' },
+  { name: 'phone-dark', viewport: { width: 390, height: 844 }, colorScheme: 'dark' },
+];
+
+/** The view as it is, at each width and in each light: pictures of it, axe's judgement, and nothing wider than the page. */
+export const lookAs = (script) => async (page, name, { whole = true } = {}) => {
+  axeSource ??= readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+  for (const view of VIEWS) {
+    await page.setViewportSize(view.viewport);
+    await page.emulateMedia({ colorScheme: view.colorScheme });
+    await pause(300);
+    const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    sure(over <= 0, `${name} is ${over} pixels too wide at ${view.name}`);
+    if (whole) {
+      // Pictures far down are loaded once they are near.
+      await page.evaluate(() => document.querySelectorAll('img[loading=lazy]').forEach((one) => (one.loading = 'eager')));
+      await page.waitForFunction(() => [...document.querySelectorAll('#reel img')].every((one) => one.complete));
+    }
+    await picture(page, `${script}-${name}-${view.name}`);
+    // By the debugger, and not by a script in the page: its policy rightly forbids that.
+    await page.evaluate(axeSource);
+    const { violations } = await page.evaluate(() => axe.run(document, { resultTypes: ['violations'] }));
+    const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+    sure(serious.length === 0, `${name} at ${view.name}: ${JSON.stringify(serious.map(({ id, nodes }) => [id, nodes.map(({ html, failureSummary }) => [html, failureSummary])]), null, 1)}`);
+  }
+  await page.setViewportSize(VIEWS[0].viewport);
+  await page.emulateMedia({ colorScheme: 'light' });
+};
+
+/** A page of this browser's that complains nowhere; its files come from PAGES where that is set. */
+export async function pageOf(house, complaints = []) {
+  const page = await house.context.newPage();
+  if (PAGES) {
+    const kinds = { js: 'text/javascript', css: 'text/css', json: 'application/json', html: 'text/html' };
+    await page.route(/\/(pages\/.*|client\/.*|review\?.*|operate)?$/, async (route) => {
+      const name = new URL(route.request().url()).pathname.slice(1).replace(/^(review|operate)$/, '$1.html').replace(/^$/, 'index.html').replace(/^pages\//, '');
+      const answer = await route.fetch().catch(() => null);
+      const headers = { ...answer?.headers(), 'content-type': kinds[name.split('.').pop()] ?? 'image/svg+xml' };
+      delete headers['content-length'];
+      await route.fulfill({ status: 200, headers, body: await readFile(join(PAGES, name)) });
+    });
+  }
+  page.on('pageerror', (error) => complaints.push(error.message));
+  page.on('console', (message) => {
+    // A page asks who is signed in, and thumbnails are asked for before they are there.
+    if (message.type() === 'error' && !/status of 40[134]/.test(message.text())) complaints.push(message.text());
+  });
+  return page;
 }
 
 /**

@@ -7,70 +7,17 @@
 // the server, for who works on them.
 
 import { readFile } from 'node:fs/promises';
-import { readFileSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeFilm } from './film.mjs';
-import { BASE_URL, asking, browser, newSession, pause, picture, run, same, signIn, storedOf, sure, until } from './house.mjs';
+import { BASE_URL, asking, browser, lookAs, newSession, pageOf, pause, picture, run, same, signIn, storedOf, sure, until } from './house.mjs';
 
-const { ADMIN_COOKIE, ADMIN_USERNAME, ADMIN_PASSWORD, USER_ID, USERNAME, PASSWORD, PAGES } = process.env;
+const { ADMIN_COOKIE, ADMIN_USERNAME, ADMIN_PASSWORD, USER_ID, USERNAME, PASSWORD } = process.env;
 const admin = asking(ADMIN_COOKIE);
-const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const look = lookAs('review');
 const film = join(tmpdir(), `filmgate-review-${process.pid}.y4m`);
 const INTERVAL = { recording_mode: 'INTERVAL', interval_seconds: 1 };
-
-const VIEWS = [
-  { name: 'desktop-light', viewport: { width: 1280, height: 860 }, colorScheme: 'light' },
-  { name: 'desktop-dark', viewport: { width: 1280, height: 860 }, colorScheme: 'dark' },
-  { name: 'phone-light', viewport: { width: 390, height: 844 }, colorScheme: 'light' },
-  { name: 'phone-dark', viewport: { width: 390, height: 844 }, colorScheme: 'dark' },
-];
-
-/** The view as it is, at each width and in each light: pictures of it, axe's judgement, and nothing wider than the page. */
-async function look(page, name, { whole = true } = {}) {
-  for (const view of VIEWS) {
-    await page.setViewportSize(view.viewport);
-    await page.emulateMedia({ colorScheme: view.colorScheme });
-    await pause(300);
-    const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-    sure(over <= 0, `${name} is ${over} pixels too wide at ${view.name}`);
-    if (whole) {
-      // Pictures far down are loaded once they are near.
-      await page.evaluate(() => document.querySelectorAll('img[loading=lazy]').forEach((one) => (one.loading = 'eager')));
-      await page.waitForFunction(() => [...document.querySelectorAll('#reel img')].every((one) => one.complete));
-    }
-    await picture(page, `review-${name}-${view.name}`);
-    // By the debugger, and not by a script in the page: its policy rightly forbids that.
-    await page.evaluate(axeSource);
-    const { violations } = await page.evaluate(() => axe.run(document, { resultTypes: ['violations'] }));
-    const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-    sure(serious.length === 0, `${name} at ${view.name}: ${JSON.stringify(serious.map(({ id, nodes }) => [id, nodes.map(({ html, failureSummary }) => [html, failureSummary])]), null, 1)}`);
-  }
-  await page.setViewportSize(VIEWS[0].viewport);
-  await page.emulateMedia({ colorScheme: 'light' });
-}
-
-/** A page of this browser's that complains nowhere. */
-async function pageOf(house, complaints = []) {
-  const page = await house.context.newPage();
-  if (PAGES) {
-    const kinds = { js: 'text/javascript', css: 'text/css', json: 'application/json', html: 'text/html' };
-    await page.route(/\/(pages\/.*|client\/.*|review\?.*)?$/, async (route) => {
-      const name = new URL(route.request().url()).pathname.slice(1).replace(/^review$/, 'review.html').replace(/^$/, 'index.html').replace(/^pages\//, '');
-      const answer = await route.fetch().catch(() => null);
-      const headers = { ...answer?.headers(), 'content-type': kinds[name.split('.').pop()] ?? 'image/svg+xml' };
-      delete headers['content-length'];
-      await route.fulfill({ status: 200, headers, body: await readFile(join(PAGES, name)) });
-    });
-  }
-  page.on('pageerror', (error) => complaints.push(error.message));
-  page.on('console', (message) => {
-    // A page asks who is signed in, and thumbnails are asked for before they are there.
-    if (message.type() === 'error' && !/status of 40[134]/.test(message.text())) complaints.push(message.text());
-  });
-  return page;
-}
 
 /**
  * Stores frames as the camera client would: a figure before a wall, moving; drawn by the browser.

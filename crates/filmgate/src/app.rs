@@ -18,6 +18,7 @@ use records::{CatalogOptions, EventKind, EventSink, Records};
 
 use crate::app_database::AppDatabase;
 use crate::config::{Config, Durability, Flask, Forward, Jwt, Original, Provider, SessionProtection, Verify};
+use crate::figures::Figures;
 use crate::metrics::Metrics;
 
 /// Where derivatives lie, in the photo store: on the same disk, and no time folder of photos.
@@ -46,6 +47,8 @@ pub struct Rooms {
     pub host: Option<AppDatabase>,
     /// What is counted.
     pub metrics: Metrics,
+    /// What was counted over the last hour.
+    pub figures: Figures,
     draining: AtomicBool,
 }
 
@@ -100,8 +103,19 @@ impl App {
             }
         });
         let config = Arc::new(config);
-        let draining = AtomicBool::new(false);
-        Ok(Self(Arc::new(Rooms { config, records, blobs, decoder, identity, intake, host, metrics, draining })))
+        let (figures, draining) = (Figures::default(), AtomicBool::new(false));
+        Ok(Self(Arc::new(Rooms {
+            config,
+            records,
+            blobs,
+            decoder,
+            identity,
+            intake,
+            host,
+            metrics,
+            figures,
+            draining,
+        })))
     }
 
     /// The time.

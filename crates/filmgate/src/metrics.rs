@@ -35,6 +35,7 @@ pub struct Metrics {
     answered: Family<Answered, Counter>,
     durations: Family<Route, Histogram>,
     refused: Family<Refused, Counter>,
+    hints: Counter,
     free_bytes: Gauge,
 }
 
@@ -47,13 +48,15 @@ impl Metrics {
             (|| Histogram::new(exponential_buckets(0.000_5, 2.0, 18))) as fn() -> Histogram,
         );
         let refused = Family::default();
+        let hints = Counter::default();
         let free_bytes = Gauge::default();
         registry.register("http_requests", "Requests answered", answered.clone());
         registry.register("http_request_seconds", "Time from a request's header to its answer", durations.clone());
         registry.register("refusals", "Requests refused, by reason", refused.clone());
+        registry.register("hints", "Answers to uploads that asked cameras for less", hints.clone());
         registry.register("disk_free_bytes", "Bytes free on the photo disk", free_bytes.clone());
         add(&mut registry);
-        Self { registry: Arc::new(RwLock::new(registry)), answered, durations, refused, free_bytes }
+        Self { registry: Arc::new(RwLock::new(registry)), answered, durations, refused, hints, free_bytes }
     }
 
     /// Adds the metrics of what is opened later.
@@ -76,6 +79,11 @@ impl Metrics {
     /// Counts a refusal.
     pub fn refused(&self, code: &'static str) {
         self.refused.get_or_create(&Refused { code }).inc();
+    }
+
+    /// Counts an answer that asked cameras for less.
+    pub fn hinted(&self) {
+        self.hints.inc();
     }
 
     /// The text that Prometheus reads.

@@ -29,7 +29,7 @@ use utoipa::{Modify, OpenApi as _};
         (name = "Camera settings", description = "How photos are taken (administrators; the app's backend may read)"),
         (name = "Captures", description = "Stored photos (administrators)"),
         (name = "Tasks", description = "The work after an upload (administrators; participants see what processes their own captures)"),
-        (name = "Operation", description = "Health and metrics"),
+        (name = "Operation", description = "Health, metrics and figures"),
     )
 )]
 struct Base;

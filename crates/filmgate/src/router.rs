@@ -50,6 +50,8 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(r::tasks::retry))
         .routes(routes!(r::tasks::revoke))
         // Operation.
+        .routes(routes!(r::figures::show))
+        .routes(routes!(r::doctor::examine))
         .routes(routes!(r::health::livez))
         .routes(routes!(r::health::readyz))
         .routes(routes!(r::health::metrics))
@@ -67,6 +69,7 @@ pub fn router(app: App) -> Router {
     let mut routes = routes
         .route("/", get(pages::home))
         .route("/review", get(pages::review))
+        .route("/operate", get(pages::operate))
         .route("/pages/{*name}", get(pages::asset))
         .route("/client/{name}", get(pages::client));
     if app.config.api.docs {
@@ -78,6 +81,7 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(async || Error::method_not_allowed())
         .layer(Extension(r::task_events::Streams::default()))
         .layer(Extension(r::export::Exports::default()))
+        .layer(Extension(r::doctor::LastExamination::default()))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(app.clone(), exit::exit))
         .with_state(app)

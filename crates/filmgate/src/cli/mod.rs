@@ -13,7 +13,6 @@ mod copying;
 mod demo;
 mod doctor;
 mod export;
-mod filesystem;
 mod fsck;
 mod health;
 mod host;

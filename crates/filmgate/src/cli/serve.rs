@@ -119,6 +119,7 @@ where
         let (blobs, stop) = (app.blobs.clone(), stop_tasks.subscribe());
         async move { blobs.ship(stop).await }
     });
+    let sampling = tokio::spawn(crate::figures::take_samples(app.clone()));
     let watchdog = listen::systemd::watchdog();
     stage.mark_unchanged();
     let mut cut = stage.clone();
@@ -133,6 +134,7 @@ where
         announced
     });
     leaving.abort();
+    sampling.abort();
     if let Some(watchdog) = watchdog {
         watchdog.abort();
     }

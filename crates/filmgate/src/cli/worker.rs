@@ -10,9 +10,9 @@ use clap::Args;
 use tokio::sync::watch;
 
 use super::Common;
-use super::filesystem::Filesystem;
 use crate::app::App;
 use crate::config::Config;
+use crate::filesystem::Filesystem;
 use crate::listen::{self, Stage};
 use crate::work::{self, Role, Tasks};
 

@@ -32,6 +32,11 @@ pub async fn review(State(app): State<App>, headers: HeaderMap) -> Response {
     serve(&app, "review.html", &headers)
 }
 
+/// `GET /operate`: how the server does, and what is administered, for an operator.
+pub async fn operate(State(app): State<App>, headers: HeaderMap) -> Response {
+    serve(&app, "operate.html", &headers)
+}
+
 /// `GET /api/v1/docs`
 pub async fn api_docs(State(app): State<App>, headers: HeaderMap) -> Response {
     serve(&app, "api.html", &headers)

@@ -51,7 +51,8 @@ pub async fn readyz(State(app): State<App>) -> Response {
     (status, Json(Readiness { ready: problems.is_empty(), problems })).into_response()
 }
 
-async fn problems(app: &App) -> Vec<String> {
+/// The checks that fail just now, in words.
+pub(super) async fn problems(app: &App) -> Vec<String> {
     let mut problems = Vec::new();
     if app.is_draining() {
         problems.push("draining: the server is about to stop".to_owned());

@@ -26,6 +26,9 @@ pub async fn hints(State(app): State<App>, request: Request, next: Next) -> Resp
         return response;
     }
     let wish = app.intake.wish();
+    if wish != intake::Wish::default() {
+        app.metrics.hinted();
+    }
     if let Some(interval) = wish.interval {
         if let Ok(value) = HeaderValue::try_from(interval.as_millis().to_string()) {
             response.headers_mut().insert(INTERVAL_MS, value);

@@ -20,7 +20,8 @@ static SERVER: Shared = Shared::new();
 
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"];
 /// Pages are no part of the interface's document.
-const PAGES: [&str; 5] = ["GET /", "GET /review", "GET /pages/{*name}", "GET /client/{name}", "GET /api/v1/docs"];
+const PAGES: [&str; 6] =
+    ["GET /", "GET /review", "GET /operate", "GET /pages/{*name}", "GET /client/{name}", "GET /api/v1/docs"];
 
 /// Every `METHOD path` of the server.
 fn routes(server: &Server) -> BTreeSet<String> {

@@ -9,9 +9,9 @@ use std::time::Duration;
 use anyhow::Context;
 use planner::{Machine, SyncRate};
 
-use super::super::filesystem::Filesystem;
 use super::Provenance;
 use crate::config::Config;
+use crate::filesystem::Filesystem;
 
 /// Writers at once: one as at low load, as many as `ingest.disk_workers` has by default, fewer and more.
 const WRITERS: [usize; 4] = [1, 4, 16, 64];

@@ -42,3 +42,18 @@ export function el(tag, attributes = {}, ...children) {
 export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
+
+/**
+ * The same for pictures: a new element of SVG, with a title where it is to have one.
+ * @template {keyof SVGElementTagNameMap} K
+ * @param {K} tag
+ * @param {Record<string, string | number>} attributes
+ * @param {string} [title]
+ * @returns {SVGElementTagNameMap[K]}
+ */
+export function shape(tag, attributes, title) {
+  const made = document.createElementNS('http://www.w3.org/2000/svg', tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, String(value));
+  if (title) made.append(Object.assign(document.createElementNS(made.namespaceURI ?? '', 'title'), { textContent: title }));
+  return made;
+}

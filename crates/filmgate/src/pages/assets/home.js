@@ -3,7 +3,7 @@
 
 import { forgetAdmin, showAdmin } from './admin.js';
 import { byId, write } from './dom.js';
-import { language, say, speak, translatePage } from './messages.js';
+import { offerLanguages, say } from './messages.js';
 import { Refusal, ask } from './net.js';
 import { Participant } from './participant.js';
 
@@ -148,24 +148,6 @@ function mayGo(n) {
   });
 }
 
-function speakEverywhere() {
-  translatePage();
-  for (const button of document.querySelectorAll('[data-language]')) {
-    button.setAttribute('aria-pressed', String(button.getAttribute('data-language') === language()));
-  }
-  document.title = say(TITLES[view]);
-  sayNotice();
-  sayError();
-  participant.render();
-  if (user?.role === 'admin') showAdmin();
-}
-
-for (const button of document.querySelectorAll('[data-language]')) {
-  button.addEventListener('click', async () => {
-    await speak(button.getAttribute('data-language') === 'id' ? 'id' : 'en');
-    speakEverywhere();
-  });
-}
 form.addEventListener('submit', (event) => {
   event.preventDefault();
   signIn();
@@ -173,5 +155,11 @@ form.addEventListener('submit', (event) => {
 byId('sign-out', HTMLButtonElement).addEventListener('click', signOut);
 byId('retry', HTMLButtonElement).addEventListener('click', lookWhoIsHere);
 
-speakEverywhere();
+offerLanguages(() => {
+  document.title = say(TITLES[view]);
+  sayNotice();
+  sayError();
+  participant.render();
+  if (user?.role === 'admin') showAdmin();
+});
 lookWhoIsHere();

@@ -50,7 +50,7 @@ async function bookOf(which) {
  * Speaks another language from now on; where its sentences cannot be had, the old one.
  * @param {Language} next
  */
-export async function speak(next) {
+async function speak(next) {
   book = await bookOf(next).catch(() => book);
   if (book !== read[next]) return;
   spoken = next;
@@ -75,7 +75,7 @@ export function say(key, values = {}) {
 }
 
 /** Fills every element of the page that carries data-say or data-say-label. */
-export function translatePage() {
+function translatePage() {
   document.documentElement.lang = spoken;
   for (const element of document.querySelectorAll('[data-say]')) {
     element.textContent = say(/** @type {MessageKey} */ (element.getAttribute('data-say')));
@@ -83,4 +83,25 @@ export function translatePage() {
   for (const element of document.querySelectorAll('[data-say-label]')) {
     element.setAttribute('aria-label', say(/** @type {MessageKey} */ (element.getAttribute('data-say-label'))));
   }
+}
+
+/**
+ * Lets the reader choose among the languages, by the buttons that carry data-language; the page is written in the one
+ * spoken now, and again in each that is chosen.
+ * @param {() => void} render writes what the page does not say by data-say
+ */
+export function offerLanguages(render) {
+  const buttons = document.querySelectorAll('[data-language]');
+  const write = () => {
+    translatePage();
+    for (const button of buttons) button.setAttribute('aria-pressed', String(button.getAttribute('data-language') === spoken));
+    render();
+  };
+  for (const button of buttons) {
+    button.addEventListener('click', async () => {
+      await speak(button.getAttribute('data-language') === 'id' ? 'id' : 'en');
+      write();
+    });
+  }
+  write();
 }

@@ -61,8 +61,20 @@ export async function jsonOf(answer) {
  * @returns {Promise<any>}
  */
 export async function ask(method, path, body) {
+  return (await exchange(method, path, body)).said;
+}
+
+/**
+ * The same with headers, there and back.
+ * @param {string} method
+ * @param {string} path
+ * @param {unknown} [body]
+ * @param {Record<string, string>} [more]
+ * @returns {Promise<{said: any, headers: Headers}>}
+ */
+export async function exchange(method, path, body, more = {}) {
   /** @type {Record<string, string>} */
-  const headers = { accept: 'application/json' };
+  const headers = { accept: 'application/json', ...more };
   if (body !== undefined) headers['content-type'] = 'application/json';
   let answer;
   let said;
@@ -78,7 +90,7 @@ export async function ask(method, path, body) {
     throw new Refusal(0, '');
   }
   if (!answer.ok) throw new Refusal(answer.status, wordsOf(said), said?.code ?? null);
-  return said;
+  return { said, headers: answer.headers };
 }
 
 /**

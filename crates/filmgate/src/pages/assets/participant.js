@@ -12,6 +12,7 @@ import { RESUME_MS, forgetAll, fresh, keep, recall } from './journey.js';
 import { language, say } from './messages.js';
 import { Refusal, ask } from './net.js';
 import { describe, sessionChoice, wantedFromFile } from './session.js';
+import { troubleWords } from './trouble.js';
 
 /** @typedef {import('./session.js').Session} Session */
 /** @typedef {import('./journey.js').Journey} Journey */
@@ -401,7 +402,7 @@ export class Participant {
     at.none.hidden = !this.#here || this.#chosen !== null;
     at.flow.hidden = this.#chosen === null;
     const problem = this.#unlisted;
-    if (problem) write(at.noneText, problem.words || say(problem.status ? 'error.load' : 'error.unreachable'));
+    if (problem) write(at.noneText, troubleWords(problem));
     else write(at.noneText, say(this.#sessions.length ? 'session.allEnded' : 'session.none'));
     this.#strip.render();
     if (!this.#chosen) return;

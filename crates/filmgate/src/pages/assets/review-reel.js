@@ -6,7 +6,8 @@
 import { el, write } from './dom.js';
 import { say } from './messages.js';
 import { tint } from './review-session.js';
-import { assessmentWords, clock, gapWords, photoWords, questionWords, reasonClass, signWords, since, triggerWords } from './review-words.js';
+import { assessmentWords, gapWords, photoWords, questionWords, reasonClass, signWords, triggerWords } from './review-words.js';
+import { clock, since } from './times.js';
 
 /** @typedef {import('./review-session.js').Moment} Moment */
 /** @typedef {import('./review-session.js').Photo} Photo */

@@ -3,27 +3,16 @@
 //
 // A picture beside the words: all that it shows stands in the list below it too, which is what the keyboard goes through.
 
+import { shape } from './dom.js';
 import { say } from './messages.js';
-import { questionWords, reasonClass, reasonWords, since } from './review-words.js';
+import { questionWords, reasonClass, reasonWords } from './review-words.js';
+import { since } from './times.js';
 
 /** @typedef {import('./review-session.js').Session} Session */
 
-const NS = 'http://www.w3.org/2000/svg';
 const WIDTH = 1000;
 const HEIGHT = 56;
 const BINS = 250;
-
-/**
- * @param {string} tag
- * @param {Record<string, string | number>} attributes
- * @param {string} [title]
- */
-function shape(tag, attributes, title) {
-  const made = document.createElementNS(NS, tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, String(value));
-  if (title) made.append(Object.assign(document.createElementNS(NS, 'title'), { textContent: title }));
-  return made;
-}
 
 /** The session's first and last moment. @param {Session} session */
 export function ends({ moments }) {
@@ -42,12 +31,12 @@ export function drawRibbon(place, session, goTo) {
   const { from, to } = ends(session);
   const x = (/** @type {number} */ at) => ((at - from) / (to - from)) * WIDTH;
   const { expected, received, missed } = session.balance;
-  const svg = /** @type {SVGSVGElement} */ (shape('svg', {
+  const svg = shape('svg', {
     viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
     preserveAspectRatio: 'none',
     role: 'img',
     'aria-label': say('review.ribbon', { expected, received, missed, time: since(to - from) }),
-  }));
+  });
 
   // Questions, in turn lighter and darker.
   let begun = from;

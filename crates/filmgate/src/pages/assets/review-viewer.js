@@ -3,7 +3,8 @@
 
 import { byId, el, write } from './dom.js';
 import { locale, say } from './messages.js';
-import { assessmentWords, clock, photoWords, questionWords, signWords, triggerWords } from './review-words.js';
+import { assessmentWords, photoWords, questionWords, signWords, triggerWords } from './review-words.js';
+import { clock } from './times.js';
 
 /** @typedef {import('./review-session.js').Photo} Photo */
 

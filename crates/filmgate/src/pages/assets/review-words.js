@@ -1,7 +1,8 @@
 // @ts-check
 // What the researcher's page says of photos, gaps and questions.
 
-import { locale, say } from './messages.js';
+import { say } from './messages.js';
+import { clock } from './times.js';
 
 /** @typedef {import('./messages.js').MessageKey} MessageKey */
 /** @typedef {import('./review-session.js').Photo} Photo */
@@ -26,27 +27,6 @@ export function reasonWords(reason) {
 export function triggerWords(trigger) {
   const known = ['INTERVAL', 'BUTTON_CLICK', 'MESSAGE_SEND', 'QUESTION_START', 'MANUAL'];
   return known.includes(trigger) ? say(/** @type {MessageKey} */ (`trigger.${trigger}`)) : trigger;
-}
-
-/** @param {number} at */
-export function clock(at) {
-  return new Date(at).toLocaleTimeString(locale(), { hour: '2-digit', minute: '2-digit', second: '2-digit' });
-}
-
-/**
- * "1:05" of the way.
- * @param {number} ms
- */
-export function since(ms) {
-  const seconds = Math.max(0, Math.round(ms / 1000));
-  const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
-  const two = (/** @type {number} */ n) => String(n).padStart(2, '0');
-  return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
-}
-
-/** @param {string | number} at */
-export function dateAndTime(at) {
-  return new Date(at).toLocaleString(locale(), { dateStyle: 'medium', timeStyle: 'short' });
 }
 
 /**

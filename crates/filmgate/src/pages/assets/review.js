@@ -2,13 +2,15 @@
 // The researcher's page: one session as film, with what is missing; to look through, compare, link, delete and export.
 
 import { byId, el, write } from './dom.js';
-import { language, locale, say, speak, translatePage } from './messages.js';
+import { locale, offerLanguages, say } from './messages.js';
 import { Refusal, ask } from './net.js';
 import { Reel, drawNothing, drawRail, groupsOf } from './review-reel.js';
 import { drawRibbon, ends } from './review-ribbon.js';
 import { readSession } from './review-session.js';
 import { Viewer } from './review-viewer.js';
-import { clock, dateAndTime, reasonClass, reasonWords, since } from './review-words.js';
+import { reasonClass, reasonWords } from './review-words.js';
+import { clock, dateAndTime, since } from './times.js';
+import { troubleWords } from './trouble.js';
 
 /** @typedef {import('./review-session.js').Session} Session */
 /** @typedef {import('./review-session.js').Sign} Sign */
@@ -65,7 +67,7 @@ async function load() {
 
 function renderTrouble() {
   if (!trouble) return;
-  const words = trouble.status === 404 || trouble.status === 403 ? say('review.absent') : trouble.words || say(trouble.status ? 'error.load' : 'error.unreachable');
+  const words = trouble.status === 404 || trouble.status === 403 ? say('review.absent') : troubleWords(trouble);
   write(byId('trouble-text', HTMLParagraphElement), words);
 }
 
@@ -207,7 +209,7 @@ linkForm.addEventListener('submit', async (event) => {
     chosen.clear();
     await load();
   } catch (problem) {
-    write(linkProblem, (problem instanceof Refusal && problem.words) || say('error.unreachable'));
+    write(linkProblem, troubleWords(problem));
   }
 });
 
@@ -254,7 +256,7 @@ byId('remove-form', HTMLFormElement).addEventListener('submit', async (event) =>
     }
   }));
   removeGo.disabled = false;
-  if (problem) write(removeProblem, (problem instanceof Refusal && problem.words) || say('error.unreachable'));
+  if (problem) write(removeProblem, troubleWords(problem));
   else remove.close();
   await load();
 });
@@ -289,19 +291,8 @@ menu.addEventListener('keydown', (event) => {
 addEventListener('scroll', markView, { passive: true });
 addEventListener('resize', markView, { passive: true });
 
-function speakEverywhere() {
-  translatePage();
-  for (const button of document.querySelectorAll('[data-language]')) {
-    button.setAttribute('aria-pressed', String(button.getAttribute('data-language') === language()));
-  }
+offerLanguages(() => {
   render();
   viewer.render();
-}
-for (const button of document.querySelectorAll('[data-language]')) {
-  button.addEventListener('click', async () => {
-    await speak(button.getAttribute('data-language') === 'id' ? 'id' : 'en');
-    speakEverywhere();
-  });
-}
-speakEverywhere();
+});
 load();

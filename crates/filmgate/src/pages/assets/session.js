@@ -3,6 +3,7 @@
 
 import { intervalMs, isWanted, sizeOf } from '/client/filmgate.js';
 import { el } from './dom.js';
+import { shortId } from './ids.js';
 import { say } from './messages.js';
 
 /** @typedef {import('/client/filmgate.js').CameraSettings} CameraSettings */
@@ -38,14 +39,6 @@ export function describe(session) {
   let words = say(settings?.recording_mode === 'EVENT_DRIVEN' ? 'session.events' : 'session.manual');
   if (every !== null) words = every === 1000 ? say('session.everySecond') : say('session.everySeconds', { n: every / 1000 });
   return `${words} · ${width}\u00a0×\u00a0${height}`;
-}
-
-/**
- * The end of an id: a UUIDv7 begins with the time, so that sessions opened together begin alike.
- * @param {string} id
- */
-export function shortId(id) {
-  return id.length > 8 ? `…${id.slice(-8)}` : id;
 }
 
 /**

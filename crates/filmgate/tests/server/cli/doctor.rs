@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Commands;
-use crate::support::server;
+use crate::support::{as_admin, server};
 
 /// Its findings by JSON, which must agree with its words and its exit status.
 fn findings(commands: &mut Commands, args: &[&str]) -> Vec<Value> {
@@ -70,4 +70,20 @@ fn finds_what_will_hurt() {
     let mut wrong = Commands::of(&server);
     wrong.fails("doctor", &["--set", "ingest.disk_workers=0"], "flag ingest.disk_workers: ");
     println!("{} findings", cases.len() + 4);
+}
+
+#[test]
+fn the_route_says_what_the_command_says() {
+    let server = server();
+    let ask = || as_admin(&server, "GET", "/api/v1/doctor", None).json();
+    let told = ask();
+    // Measured twice, a disk is never quite as quick again.
+    let words = |findings: &[Value]| -> Vec<(String, String)> {
+        let text = |finding: &Value| finding["what"].as_str().unwrap().replace(|byte: char| byte.is_ascii_digit(), "");
+        findings.iter().map(|finding| (finding["level"].as_str().unwrap().to_owned(), text(finding))).collect()
+    };
+    let by_command = findings(&mut Commands::of(&server), &[]);
+    assert_eq!(words(told["findings"].as_array().unwrap()), words(&by_command));
+    assert!(told["node"].as_str().is_some_and(|node| !node.is_empty()));
+    assert_eq!(ask(), told, "an examination is told again for a while");
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 /// As far as it matters to a catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Filesystem {
+pub enum Filesystem {
     /// A disk of this machine.
     Disk,
     /// Memory.
@@ -17,7 +17,7 @@ pub(super) enum Filesystem {
 
 impl Filesystem {
     /// Where this file or folder lies.
-    pub(super) fn of(path: &Path) -> std::io::Result<Self> {
+    pub fn of(path: &Path) -> std::io::Result<Self> {
         // statfs(2) and linux/magic.h
         Ok(match rustix::fs::statfs(path)?.f_type {
             0x0102_1994 | 0x8584_58f6 => Self::Memory,
