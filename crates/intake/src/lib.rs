@@ -25,6 +25,7 @@ mod receive;
 mod refusal;
 mod source;
 mod sweep;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -33,7 +34,6 @@ use blobs::Blobs;
 use decoder::Decoder;
 use jiff::Timestamp;
 use records::Records;
-use tokio::sync::Semaphore;
 
 pub use delete::FileRefusal;
 pub use fsck::{FsckOptions, FsckReport};
@@ -149,7 +149,7 @@ pub struct Parts {
     derivatives: Blobs,
     decoder: Decoder,
     options: Options,
-    verifying: Arc<Semaphore>,
+    verifying: turns::Turns,
     sessions: Option<Arc<dyn SessionSource>>,
     limits: Arc<Limits>,
     clock: Clock,
@@ -179,7 +179,7 @@ impl Intake {
             decoder,
             options,
             sessions,
-            verifying: Arc::new(Semaphore::new(VERIFYING_MAX)),
+            verifying: turns::Turns::new(VERIFYING_MAX),
             admission: admission::Admission::new(limits.clone(), pressure.clone()),
             pressure,
             limits,

@@ -11,6 +11,7 @@ use decoder::{DecodeError, Developed};
 use records::{Capture, Claim, Derivative, Effect, Processed, StoredBlob};
 use sha2::{Digest, Sha256};
 
+use crate::gate::Trigger;
 use crate::publish::StagedCapture;
 use crate::{FileRefusal, Intake, Original, Refusal};
 
@@ -184,9 +185,10 @@ impl Intake {
     /// Decodes each photo before its upload is answered, for deployments that want to know by then.
     pub(crate) async fn decode_all(&self, staged: Vec<StagedCapture>) -> Result<Vec<StagedCapture>, Refusal> {
         let mut decoded = Vec::with_capacity(staged.len());
+        let of_event = staged.iter().any(|capture| capture.metadata.trigger != Trigger::Interval);
         for StagedCapture { key, metadata, received_at, blob, structure } in staged {
             // Photos are read back whole: only so many at once, however many uploads there are.
-            let place = self.verifying.acquire().await.map_err(|error| Refusal::Internal(error.to_string()))?;
+            let turn = self.verifying.take(of_event).await;
             let (blob, photo) = blob.read().await?;
             match self.decoder.verify(photo).await {
                 // What no build of ours can decode is taken on the word of its structure.
@@ -197,7 +199,7 @@ impl Intake {
                     return Err(Refusal::Undecided);
                 }
             }
-            drop(place);
+            drop(turn);
             decoded.push(StagedCapture { key, metadata, received_at, blob, structure });
         }
         Ok(decoded)
