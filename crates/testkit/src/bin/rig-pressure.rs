@@ -81,9 +81,11 @@ struct Page {
 }
 
 impl Page {
-    fn run(mut self, first: Duration, deadline: Duration) {
-        thread::sleep(first);
-        let (mut timer_due, mut event_due) = (Instant::now(), Instant::now() + EVENT / 2);
+    /// Takes its first frame of the timer after `timer`, and of an event after `event`.
+    fn run(mut self, timer: Duration, event: Duration, deadline: Duration) {
+        let mut event_due = Instant::now() + event;
+        thread::sleep(timer);
+        let mut timer_due = Instant::now();
         loop {
             let taking = self.shared.taking.load(Ordering::Relaxed);
             let now = Instant::now();
@@ -209,9 +211,12 @@ fn run(rig: &Rig) -> Result<bool> {
             last_taken: None,
             timer_waits_until: began,
         };
-        let first = Duration::from_millis(number * 1_000 / pages);
+        // All over the interval each: people click when they like. In the same second the events alone would be a
+        // multiple of the capacity, and no order among frames could find places for them.
+        let nth = u32::try_from(number)?;
+        let (timer, event) = (TIMER * nth / u32::try_from(pages)?, EVENT * nth / u32::try_from(pages)?);
         let thread = thread::Builder::new().stack_size(512 * 1024);
-        let handle = thread.spawn(move || page.run(first, Duration::from_secs(60)))?;
+        let handle = thread.spawn(move || page.run(timer, event, Duration::from_secs(60)))?;
         if number < stay { staying.push(handle) } else { leaving.push(handle) }
     }
     let mut shown = 0.0_f64;
