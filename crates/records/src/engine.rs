@@ -65,10 +65,7 @@ impl Engine {
         E: RequestError + Send + 'static,
         F: Fn(&Db<'_>) -> Result<T, E> + Send + 'static,
     {
-        match self {
-            Self::Sqlite(engine) => engine.write(Touches::Anything, move |db| request(&Db::Sqlite(db))).await,
-            Self::Postgres(engine) => engine.write(false, request).await,
-        }
+        self.transact(Touches::Anything, false, request).await
     }
 
     /// As [`Engine::write`], for a request that may be run again after a commit in doubt: because it changes nothing
@@ -79,10 +76,7 @@ impl Engine {
         E: RequestError + Send + 'static,
         F: Fn(&Db<'_>) -> Result<T, E> + Send + 'static,
     {
-        match self {
-            Self::Sqlite(engine) => engine.write(Touches::Anything, move |db| request(&Db::Sqlite(db))).await,
-            Self::Postgres(engine) => engine.write(true, request).await,
-        }
+        self.transact(Touches::Anything, true, request).await
     }
 
     /// As [`Engine::write_again`], for what is written all the time: it changes captures, tasks, and what belongs to
@@ -93,9 +87,18 @@ impl Engine {
         E: RequestError + Send + 'static,
         F: Fn(&Db<'_>) -> Result<T, E> + Send + 'static,
     {
+        self.transact(Touches::CapturesAlone, true, request).await
+    }
+
+    async fn transact<T, E, F>(&self, touches: Touches, may_run_after_doubt: bool, request: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: RequestError + Send + 'static,
+        F: Fn(&Db<'_>) -> Result<T, E> + Send + 'static,
+    {
         match self {
-            Self::Sqlite(engine) => engine.write(Touches::CapturesAlone, move |db| request(&Db::Sqlite(db))).await,
-            Self::Postgres(engine) => engine.write(true, request).await,
+            Self::Sqlite(engine) => engine.write(touches, move |db| request(&Db::Sqlite(db))).await,
+            Self::Postgres(engine) => engine.write(may_run_after_doubt, request).await,
         }
     }
 

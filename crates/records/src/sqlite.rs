@@ -264,10 +264,10 @@ impl Engine {
     /// The version of the catalog; none while it is not known whether another process has written.
     pub(crate) fn version(&self) -> Option<Version> {
         let versions = &self.shared.versions;
-        let number = versions.number.load(Ordering::Acquire);
         let now = versions.since_opened_us(Instant::now());
         if now < versions.fresh_until_us.load(Ordering::Acquire) {
-            return Some(Version(number));
+            // After the look: whoever is held up between the two must not go by what an earlier look said.
+            return Some(Version(versions.number.load(Ordering::Acquire)));
         }
         if !versions.is_look_wanted.swap(true, Ordering::AcqRel) {
             // Where the writer has ended nobody looks, and nothing is remembered.
