@@ -6,7 +6,7 @@
 //! **Leaves** to Prometheus what is older than an hour, and what other nodes did.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -79,11 +79,11 @@ fn as_text<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Err
     serializer.collect_str(at)
 }
 
-/// The figures of this process. Cheap to clone.
-#[derive(Clone, Default)]
+/// The figures of this process.
+#[derive(Default)]
 pub struct Figures {
-    history: Arc<Mutex<History>>,
-    node: Arc<OnceLock<String>>,
+    history: Mutex<History>,
+    node: OnceLock<String>,
 }
 
 #[derive(Default)]
