@@ -119,9 +119,21 @@ const VIEWS = [
   { name: 'phone-dark', viewport: { width: 390, height: 844 }, colorScheme: 'dark' },
 ];
 
-/** The view as it is, at each width and in each light: pictures of it, axe's judgement, and nothing wider than the page. */
-export const lookAs = (script) => async (page, name, { whole = true } = {}) => {
+/** What axe finds serious, or worse. */
+export async function axe(page, where) {
   axeSource ??= readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+  // By the debugger, and not by a script in the page: its policy rightly forbids that.
+  await page.evaluate(axeSource);
+  const { violations } = await page.evaluate(() => axe.run(document, { resultTypes: ['violations'] }));
+  const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+  sure(serious.length === 0, `${where}: ${JSON.stringify(serious.map(({ id, nodes }) => [id, nodes.map(({ html, failureSummary }) => [html, failureSummary])]), null, 1)}`);
+}
+
+/**
+ * The view as it is, at each width and in each light: pictures of it, whose names begin so, axe's judgement, and nothing
+ * wider than the page.
+ */
+export const lookAs = (prefix) => async (page, name, { whole = true } = {}) => {
   for (const view of VIEWS) {
     await page.setViewportSize(view.viewport);
     await page.emulateMedia({ colorScheme: view.colorScheme });
@@ -133,12 +145,8 @@ export const lookAs = (script) => async (page, name, { whole = true } = {}) => {
       await page.evaluate(() => document.querySelectorAll('img[loading=lazy]').forEach((one) => (one.loading = 'eager')));
       await page.waitForFunction(() => [...document.querySelectorAll('#reel img')].every((one) => one.complete));
     }
-    await picture(page, `${script}-${name}-${view.name}`);
-    // By the debugger, and not by a script in the page: its policy rightly forbids that.
-    await page.evaluate(axeSource);
-    const { violations } = await page.evaluate(() => axe.run(document, { resultTypes: ['violations'] }));
-    const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-    sure(serious.length === 0, `${name} at ${view.name}: ${JSON.stringify(serious.map(({ id, nodes }) => [id, nodes.map(({ html, failureSummary }) => [html, failureSummary])]), null, 1)}`);
+    await picture(page, `${prefix}${name}-${view.name}`);
+    await axe(page, `${name} at ${view.name}`);
   }
   await page.setViewportSize(VIEWS[0].viewport);
   await page.emulateMedia({ colorScheme: 'light' });

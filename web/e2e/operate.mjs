@@ -12,7 +12,7 @@ import { BASE_URL, PATIENCE_MS, asking, browser, lookAs, newSession, pageOf, pau
 
 const { ADMIN_COOKIE, ADMIN_USERNAME, ADMIN_PASSWORD, USER_ID, USERNAME, PASSWORD } = process.env;
 const admin = asking(ADMIN_COOKIE);
-const look = lookAs('operate');
+const look = lookAs('operate-');
 const INTERVAL = { recording_mode: 'INTERVAL', interval_seconds: 1 };
 /** Between two samples, and what a busy machine adds. */
 const SAMPLED_MS = PATIENCE_MS + 30_000;

@@ -5,49 +5,17 @@
 //
 // SCREENSHOTS is a folder for the pictures, where wanted.
 
-import { readFileSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeFilm, readNumber } from './film.mjs';
-import { BASE_URL, SCREENSHOTS, asking, browser, newSession, pause, picture, run, same, storedOf, sure, until } from './house.mjs';
+import { BASE_URL, SCREENSHOTS, asking, axe, browser, lookAs, newSession, pause, picture, run, same, storedOf, sure, until } from './house.mjs';
 
 const { ADMIN_COOKIE, ADMIN_USERNAME, ADMIN_PASSWORD, USER_ID, USERNAME, PASSWORD } = process.env;
 const admin = asking(ADMIN_COOKIE);
-const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const look = lookAs('');
 const film = join(tmpdir(), `filmgate-participant-${process.pid}.y4m`);
 const FRAMES = 180;
-
-/** What axe finds serious, or worse. */
-async function axe(page, where) {
-  // By the debugger, and not by a script in the page: its policy rightly forbids that.
-  await page.evaluate(axeSource);
-  const { violations } = await page.evaluate(() => axe.run(document, { resultTypes: ['violations'] }));
-  const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-  sure(serious.length === 0, `${where}: ${JSON.stringify(serious.map(({ id, nodes }) => [id, nodes.map(({ html, failureSummary }) => [html, failureSummary])]), null, 1)}`);
-}
-
-const VIEWS = [
-  { name: 'desktop-light', viewport: { width: 1280, height: 860 }, colorScheme: 'light' },
-  { name: 'desktop-dark', viewport: { width: 1280, height: 860 }, colorScheme: 'dark' },
-  { name: 'phone-light', viewport: { width: 390, height: 844 }, colorScheme: 'light' },
-  { name: 'phone-dark', viewport: { width: 390, height: 844 }, colorScheme: 'dark' },
-];
-
-/** The view as it is, at each width and in each light: pictures of it, axe's judgement, and nothing wider than the page. */
-async function look(page, name) {
-  for (const view of VIEWS) {
-    await page.setViewportSize(view.viewport);
-    await page.emulateMedia({ colorScheme: view.colorScheme });
-    await pause(250);
-    const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-    sure(over <= 0, `${name} is ${over} pixels too wide at ${view.name}`);
-    await picture(page, `${name}-${view.name}`);
-    await axe(page, `${name} at ${view.name}`);
-  }
-  await page.setViewportSize(VIEWS[0].viewport);
-  await page.emulateMedia({ colorScheme: 'light' });
-}
 
 /** In the page: from when on it showed what, by its own clock. This process hears of it late where the machine is busy. */
 function noteQuestions() {

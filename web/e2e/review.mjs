@@ -15,7 +15,7 @@ import { BASE_URL, asking, browser, lookAs, newSession, pageOf, pause, picture, 
 
 const { ADMIN_COOKIE, ADMIN_USERNAME, ADMIN_PASSWORD, USER_ID, USERNAME, PASSWORD } = process.env;
 const admin = asking(ADMIN_COOKIE);
-const look = lookAs('review');
+const look = lookAs('review-');
 const film = join(tmpdir(), `filmgate-review-${process.pid}.y4m`);
 const INTERVAL = { recording_mode: 'INTERVAL', interval_seconds: 1 };
 
