@@ -17,6 +17,7 @@ mod directory;
 mod folder;
 mod measure;
 mod metrics;
+mod pieces;
 mod pool;
 mod s3;
 mod staging;
@@ -430,7 +431,7 @@ impl Blobs {
 
 fn open_staging(root: &Path, options: BlobsOptions) -> Result<(Arc<Folder>, pool::DiskPool)> {
     let metrics = metrics::Metrics::new();
-    let pool = pool::DiskPool::new(options.disk_workers, options.disk_queue_max, metrics.disk.clone());
+    let pool = pool::DiskPool::new(options.disk_workers, options.disk_queue_max, metrics.disk.clone())?;
     Ok((Arc::new(Folder::open(root, options, metrics)?), pool))
 }
 

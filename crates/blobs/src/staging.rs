@@ -2,19 +2,21 @@
 //! they crawl. Never a whole large photo in memory, never a descriptor for a phone that has sent next to nothing.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Cursor, Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use rustix::fs::{CWD, RenameFlags};
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use crate::folder::Folder;
+use crate::pieces::Pieces;
 use crate::pool::DiskPool;
 use crate::s3::Source;
 use crate::{Error, Result};
@@ -39,8 +41,9 @@ pub struct Staging {
     hasher: Sha256,
     size_bytes: u64,
     began: Instant,
-    buffer: Vec<u8>,
-    /// What of the shared memory the buffer takes.
+    /// What the file has not got yet.
+    rest: Pieces,
+    /// What of the shared memory they take.
     steps: Option<OwnedSemaphorePermit>,
     // None only while a disk operation has it.
     file: Option<StagingFile>,
@@ -51,7 +54,7 @@ pub struct StagedBlob {
     pool: DiskPool,
     file: StagingFile,
     /// What the file has not got yet.
-    rest: Vec<u8>,
+    rest: Pieces,
     steps: Option<OwnedSemaphorePermit>,
     /// Bytes taken in.
     pub size_bytes: u64,
@@ -66,58 +69,51 @@ impl Staging {
             hasher: Sha256::new(),
             size_bytes: 0,
             began: Instant::now(),
-            buffer: Vec::new(),
+            rest: Pieces::default(),
             steps: None,
-            file: Some(StagingFile { folder, path: None, open: None, was_closed: false }),
+            file: Some(StagingFile { folder, path: None, open: None, was_closed: false, has_room: false }),
         }
     }
 
-    /// Takes the next bytes. Waits for the disk only when the buffer is full.
-    pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.hasher.update(bytes);
+    /// Takes the next bytes, without a copy where they are many. Waits for the disk only when much is held.
+    pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        self.hasher.update(&bytes);
         self.size_bytes += bytes.len() as u64;
-        for piece in bytes.chunks(STEP_BYTES) {
-            self.buffer.extend_from_slice(piece);
-            if self.buffer.len() >= SLOW_BUFFER_BYTES && !self.may_wait() {
-                self.flush().await?;
-            }
-        }
-        Ok(())
+        self.rest.push(bytes);
+        if self.rest.len() >= SLOW_BUFFER_BYTES && !self.may_wait() { self.flush().await } else { Ok(()) }
     }
 
-    /// Whether what is in the buffer may stay in memory.
+    /// Whether what is held may stay in memory.
     fn may_wait(&mut self) -> bool {
-        let is_fast = self.buffer.len() < FAST_BUFFER_BYTES && self.began.elapsed() < FAST_TIME;
-        let held = self.steps.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        if !is_fast || self.buffer.len() < held * STEP_BYTES {
-            return is_fast;
+        if self.rest.len() >= FAST_BUFFER_BYTES || self.began.elapsed() >= FAST_TIME {
+            return false;
         }
-        let Some(file) = &self.file else { return false };
-        let Ok(more) = file.folder.fast_memory.clone().try_acquire_owned() else { return false };
+        let held = self.steps.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let wanted = (self.rest.len() / STEP_BYTES + 1).saturating_sub(held);
+        let Some(file) = self.file.as_ref().filter(|_| wanted > 0) else { return wanted == 0 };
+        let more =
+            u32::try_from(wanted).ok().and_then(|n| file.folder.fast_memory.clone().try_acquire_many_owned(n).ok());
+        let Some(more) = more else { return false };
         match &mut self.steps {
             Some(steps) => steps.merge(more),
             none => *none = Some(more),
         }
-        self.buffer.reserve_exact((held + 1) * STEP_BYTES + STEP_BYTES / 4 - self.buffer.len());
         true
     }
 
     async fn flush(&mut self) -> Result<()> {
         let mut file = self.file.take().ok_or_else(interrupted)?;
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let (file, buffer) = self
+        let rest = std::mem::take(&mut self.rest);
+        let file = self
             .pool
             .run(move || {
-                file.append(&buffer)?;
-                buffer.clear();
-                Ok((file, buffer))
+                file.append(&rest)?;
+                Ok(file)
             })
             .await?;
         self.file = Some(file);
-        // A crawling upload keeps no more than it uses.
-        if self.began.elapsed() < FAST_TIME {
-            self.buffer = buffer;
-        } else {
+        // Who comes fast will need it again.
+        if self.began.elapsed() >= FAST_TIME {
             self.steps = None;
         }
         Ok(())
@@ -134,13 +130,14 @@ impl Staging {
         let mut staged = StagedBlob {
             pool: self.pool.clone(),
             file,
-            rest: std::mem::take(&mut self.buffer),
+            rest: std::mem::take(&mut self.rest),
             steps: self.steps.take(),
             size_bytes: self.size_bytes,
             sha256: self.hasher.finalize_reset().into(),
         };
-        if !staged.file.is_there() && staged.file.folder.check_room().is_ok() {
-            let seen = look(&mut Cursor::new(&staged.rest));
+        if !staged.file.is_there() {
+            staged.file.ask_room()?;
+            let seen = look(&mut staged.rest.reader());
             return Ok((staged, seen));
         }
         self.pool
@@ -178,6 +175,8 @@ struct StagingFile {
     open: Option<File>,
     /// Between two writes no descriptor was held: an error of writing back may have been forgotten with the inode.
     was_closed: bool,
+    /// There was room for it, moments ago.
+    has_room: bool,
 }
 
 impl StagingFile {
@@ -185,9 +184,18 @@ impl StagingFile {
         self.path.is_some()
     }
 
-    fn append(&mut self, bytes: &[u8]) -> Result<()> {
+    /// Whether there is room for one more file, asked once.
+    fn ask_room(&mut self) -> Result<()> {
+        if !self.has_room {
+            self.folder.check_room()?;
+            self.has_room = true;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, pieces: &Pieces) -> Result<()> {
         let mut file = self.reopen()?;
-        file.write_all(bytes)?;
+        pieces.write_to(&mut file)?;
         self.keep(file);
         Ok(())
     }
@@ -204,7 +212,7 @@ impl StagingFile {
             self.was_closed = true;
             return Ok(options.open(path)?);
         }
-        self.folder.check_room()?;
+        self.ask_room()?;
         let path = self.folder.staging_path(&Uuid::now_v7().simple().to_string());
         let file = options.create_new(true).open(&path)?;
         self.folder.metrics.staging_files.inc();
@@ -242,7 +250,7 @@ impl StagedBlob {
     /// The whole blob, read back on the disk pool where it is in a file: for a look at it before it is published.
     pub async fn read(mut self) -> Result<(Self, Vec<u8>)> {
         if !self.file.is_there() {
-            let bytes = self.rest.clone();
+            let bytes = self.rest.to_vec();
             return Ok((self, bytes));
         }
         let pool = self.pool.clone();
@@ -271,9 +279,9 @@ impl StagedBlob {
     /// The file with all bytes in it.
     fn write_rest(&mut self) -> Result<File> {
         let mut file = self.file.reopen()?;
-        if !self.rest.is_empty() {
-            file.write_all(&self.rest)?;
-            self.rest = Vec::new();
+        if self.rest.len() > 0 {
+            self.rest.write_to(&mut file)?;
+            self.rest = Pieces::default();
             self.steps = None;
         }
         Ok(file)

@@ -267,7 +267,7 @@ async fn probe(app: &App) -> anyhow::Result<Duration> {
     // A place of its own for each: two doctors must not meet.
     let key = blobs::key_at(app.now().as_second(), &format!("{}.probe", uuid::Uuid::now_v7()));
     let mut staging = blobs.stage();
-    staging.write(b"filmgate doctor").await?;
+    staging.write("filmgate doctor".into()).await?;
     let (staged, ()) = staging.finish(|_| ()).await?;
     let sha256 = staged.sha256;
     let published = blobs.publish(vec![(staged, key.clone())]).await?;

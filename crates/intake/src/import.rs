@@ -118,7 +118,7 @@ impl Intake {
                 Some(left) => bytes_left = left,
                 None => return Ok(Err(Unusable::TooLarge(limits.upload_bytes_max))),
             }
-            staging.write(&piece).await?;
+            staging.write(piece.into()).await?;
         }
         let (blob, structure) = staging.finish(move |file| imaging::inspect(file, &limits.image)).await?;
         let structure = match structure {

@@ -12,12 +12,14 @@
 
 mod admission;
 mod delete;
+mod disposition;
 mod form;
 mod fsck;
 mod gate;
 mod import;
 mod keys;
 mod metadata;
+mod multipart;
 mod pressure;
 mod process;
 mod publish;

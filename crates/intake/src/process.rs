@@ -108,7 +108,7 @@ impl Intake {
                 height_px: derivative.height_px,
                 sha256: Sha256::digest(&derivative.bytes).into(),
             });
-            staging.write(&derivative.bytes).await?;
+            staging.write(derivative.bytes.clone().into()).await?;
             offset_bytes += size_bytes;
         }
         if !derivatives.is_empty() {
@@ -154,7 +154,7 @@ impl Intake {
         let key = self.key_now(&format!("{}.{}.{extension}", capture.id, claim.fence));
         let size_bytes = bare.len() as u64;
         let mut staging = self.blobs.stage();
-        staging.write(&bare).await?;
+        staging.write(bare.into()).await?;
         self.blobs.publish(vec![(staging.finish(|_| ()).await?.0, key.clone())]).await?;
         Ok(Some(StoredBlob { key, format: "plain".to_owned(), size_bytes, sha256 }))
     }

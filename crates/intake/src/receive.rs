@@ -188,7 +188,7 @@ impl Intake {
         self.blobs.refuse_if_full()?;
         let mut place = self.admission.enter(user_id, upload.content_length.unwrap_or(0), upload.of_timer)?;
         let earlier = match key.clone() {
-            Some(key) => self.records.idempotency_record(user_id, key).await?,
+            Some(key) => Box::pin(self.records.idempotency_record(user_id, key)).await?,
             None => None,
         };
         let gate = match &upload.kind {
@@ -210,7 +210,7 @@ impl Intake {
         let digest = form.digest;
         let (mut admitted, skipped) = self.gate_again(&upload, [&first_gate, &gate], form)?;
         if self.options.verify == Verify::Decode {
-            admitted = self.decode_all(admitted).await?;
+            admitted = Box::pin(self.decode_all(admitted)).await?;
         }
         let idempotency = key.map(|key| (key, digest));
         let intake = self.clone();

@@ -38,7 +38,7 @@ impl Bucket {
         let mut batch = Vec::new();
         for number in 0..photos {
             let mut staging = self.blobs.stage();
-            staging.write(&bytes(length + number)).await.unwrap();
+            staging.write(bytes(length + number).into()).await.unwrap();
             let (staged, ()) = staging.finish(|_| ()).await.unwrap();
             batch.push((staged, key(&format!("{number}.jpg"))));
         }
@@ -161,7 +161,7 @@ async fn what_is_anothers_is_neither_counted_as_ours_nor_taken_away() {
     let was = std::fs::read(bucket.s3.object(&format!("some/where/{}", key("0.jpg")))).unwrap();
     bucket.s3.strike(Fault::Cut, &Method::PUT, "0.jpg", 1);
     let mut staging = bucket.blobs.stage();
-    staging.write(b"other bytes").await.unwrap();
+    staging.write("other bytes".into()).await.unwrap();
     let (staged, ()) = staging.finish(|_| ()).await.unwrap();
     let error = bucket.blobs.publish(vec![(staged, key("0.jpg"))]).await.unwrap_err();
     assert!(matches!(&error, Error::Io(error) if error.kind() == std::io::ErrorKind::AlreadyExists), "{error}");

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use blobs::{BlobsOptions, Error, Part, key_at};
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::support::{Engine, FOLDER, Store, bytes, key};
@@ -48,7 +49,7 @@ async fn check_round_trip(engine: Engine, length: usize, piece: usize) {
     let whole = bytes(length);
     let mut staging = store.blobs.stage();
     for piece in whole.chunks(piece) {
-        staging.write(piece).await.unwrap();
+        staging.write(Bytes::copy_from_slice(piece)).await.unwrap();
     }
     let (staged, ()) = staging.finish(|_| ()).await.unwrap();
     assert_eq!((staged.size_bytes, staged.sha256), (length as u64, sha256(&whole)), "{length} in {piece}");
@@ -79,7 +80,7 @@ async fn what_looks_at_the_end_sees_the_whole_from_its_start(engine: Engine) {
     let store = engine.store();
     for length in [0, 50_000, 700_000] {
         let mut staging = store.blobs.stage();
-        staging.write(&bytes(length)).await.unwrap();
+        staging.write(bytes(length).into()).await.unwrap();
         let look = |whole: &mut dyn blobs::Look| {
             let mut seen = Vec::new();
             whole.read_to_end(&mut seen).unwrap();
@@ -95,7 +96,7 @@ async fn what_is_dropped_before_it_is_published_leaves_nothing(engine: Engine) {
     let store = engine.store();
     for length in [0, 10, 32_768, 100_000] {
         let mut staging = store.blobs.stage();
-        staging.write(&bytes(length)).await.unwrap();
+        staging.write(bytes(length).into()).await.unwrap();
         drop(staging);
         drop(store.stage(&bytes(length)).await);
     }
@@ -342,7 +343,7 @@ async fn more_work_than_may_wait_is_refused_at_the_door_and_what_was_begun_waits
     let (go_on, waits) = std::sync::mpsc::channel::<()>();
     // So large that it waits in a file and not in memory.
     let mut large = store.blobs.stage();
-    large.write(&bytes(400_000)).await.unwrap();
+    large.write(bytes(400_000).into()).await.unwrap();
     let slow = tokio::spawn(large.finish(move |_| {
         begun.send(()).unwrap();
         waits.recv().unwrap();
@@ -359,7 +360,7 @@ async fn more_work_than_may_wait_is_refused_at_the_door_and_what_was_begun_waits
     let begun = tokio::spawn({
         let mut staging = store.blobs.stage();
         async move {
-            staging.write(&bytes(400_000)).await?;
+            staging.write(bytes(400_000).into()).await?;
             staging.finish(|_| ()).await
         }
     });
@@ -393,7 +394,7 @@ async fn a_future_dropped_in_the_middle_leaves_no_file_and_no_count(engine: Engi
         let work = async {
             let mut staging = store.blobs.stage();
             for _ in 0..3 {
-                staging.write(&bytes(300_000)).await.unwrap();
+                staging.write(bytes(300_000).into()).await.unwrap();
             }
             let (staged, ()) = staging.finish(|_| ()).await.unwrap();
             drop(staged);

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use blobs::{Blobs, BlobsOptions, Error};
+use bytes::Bytes;
 
 use crate::support::{FOLDER, bytes, files_in, key, store, store_with};
 
@@ -40,9 +41,9 @@ async fn nobody_else_may_look() {
 async fn nothing_touches_the_disk_before_it_is_worth_a_file() {
     let store = store();
     let mut staging = store.blobs.stage();
-    staging.write(&bytes(256 * 1024 - 1)).await.unwrap();
+    staging.write(bytes(256 * 1024 - 1).into()).await.unwrap();
     store.nothing_is_staged().await;
-    staging.write(b"x").await.unwrap();
+    staging.write("x".into()).await.unwrap();
     assert_eq!(files_in(&store.root().join(".staging")).len(), 1);
 }
 
@@ -50,10 +51,10 @@ async fn nothing_touches_the_disk_before_it_is_worth_a_file() {
 async fn one_that_crawls_keeps_little_in_memory() {
     let store = store();
     let mut staging = store.blobs.stage();
-    staging.write(&bytes(8 * 1024 - 1)).await.unwrap();
+    staging.write(bytes(8 * 1024 - 1).into()).await.unwrap();
     tokio::time::sleep(Duration::from_millis(2_100)).await;
     store.nothing_is_staged().await;
-    staging.write(b"x").await.unwrap();
+    staging.write("x".into()).await.unwrap();
     assert_eq!(files_in(&store.root().join(".staging")).len(), 1);
 }
 
@@ -64,7 +65,7 @@ async fn memory_for_fast_ones_has_an_end() {
     let mut fast = Vec::new();
     while files_in(&store.root().join(".staging")).is_empty() {
         let mut staging = store.blobs.stage();
-        staging.write(&bytes(200_000)).await.unwrap();
+        staging.write(bytes(200_000).into()).await.unwrap();
         fast.push(staging);
     }
     let held = (fast.len() - 1) * 200_000;
@@ -72,7 +73,7 @@ async fn memory_for_fast_ones_has_an_end() {
     fast.clear();
     store.nothing_is_staged().await;
     let mut staging = store.blobs.stage();
-    staging.write(&bytes(200_000)).await.unwrap();
+    staging.write(bytes(200_000).into()).await.unwrap();
     store.nothing_is_staged().await;
 }
 
@@ -209,7 +210,7 @@ async fn check_full(options: &str, photo: &[u8]) {
     let blobs = Blobs::open(&disk.0.path().join("blobs"), BlobsOptions::default()).unwrap();
     let stage = async |number: usize| {
         let mut staging = blobs.stage();
-        staging.write(photo).await?;
+        staging.write(Bytes::copy_from_slice(photo)).await?;
         let (staged, ()) = staging.finish(|_| ()).await?;
         blobs.publish(vec![(staged, key(&format!("{number}.jpg")))]).await
     };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use blobs::{Blobs, BlobsOptions, Error, Part, S3Options, key_at};
+use bytes::Bytes;
 use http::Method;
 use sha2::{Digest, Sha256};
 use testkit::S3Server;
@@ -41,7 +42,7 @@ impl Node {
 
     async fn publish(&self, key: &str, bytes: &[u8]) {
         let mut staging = self.blobs.stage();
-        staging.write(bytes).await.unwrap();
+        staging.write(Bytes::copy_from_slice(bytes)).await.unwrap();
         let (staged, ()) = staging.finish(|_| ()).await.unwrap();
         self.blobs.publish(vec![(staged, key.to_owned())]).await.unwrap();
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use blobs::{Blobs, BlobsOptions, Error, Part, PublishedBlob, Result, S3Options, StagedBlob, key_at};
+use bytes::Bytes;
 use testkit::S3Server;
 
 /// A moment in 2027, and the folder of its minute.
@@ -128,7 +129,7 @@ impl Store {
 
     pub async fn stage(&self, bytes: &[u8]) -> StagedBlob {
         let mut staging = self.blobs.stage();
-        staging.write(bytes).await.unwrap();
+        staging.write(Bytes::copy_from_slice(bytes)).await.unwrap();
         staging.finish(|_| ()).await.unwrap().0
     }
 

@@ -204,7 +204,7 @@ async fn move_over(from: &Blobs, to: &Blobs, key: &str, sha256: [u8; 32]) -> any
         if piece.is_empty() {
             break;
         }
-        staging.write(&piece).await.context("staging it")?;
+        staging.write(piece.into()).await.context("staging it")?;
         file = again;
     }
     let (staged, ()) = staging.finish(|_| ()).await.context("staging it")?;

@@ -36,7 +36,7 @@ async fn published(house: &House, claim: &Claim) -> Derivative {
     let capture_id = claim.task.capture_id.unwrap();
     let key = blobs::key_at(now(house).as_second(), &format!("{}.{}.derivatives", capture_id.simple(), claim.fence));
     let mut staging = house.derivatives.stage();
-    staging.write(&frame(claim.fence.unsigned_abs())).await.unwrap();
+    staging.write(frame(claim.fence.unsigned_abs()).into()).await.unwrap();
     let (staged, ()) = staging.finish(|_| ()).await.unwrap();
     let (sha256, size_bytes) = (staged.sha256, staged.size_bytes);
     house.derivatives.publish(vec![(staged, key.clone())]).await.unwrap();
@@ -172,7 +172,7 @@ async fn a_replaced_original_is_removed_and_a_replacement_that_was_not_recorded_
     let before = house.records.capture(capture_id).await.unwrap().unwrap().blob;
     let key = blobs::key_at(now(&house).as_second(), &format!("{capture_id}.{}.jpg", claim.fence));
     let mut staging = house.blobs.stage();
-    staging.write(&frame(9)).await.unwrap();
+    staging.write(frame(9).into()).await.unwrap();
     let (staged, ()) = staging.finish(|_| ()).await.unwrap();
     let bare = StoredBlob {
         key: key.clone(),
