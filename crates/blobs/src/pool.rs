@@ -1,112 +1,183 @@
-//! The bounded pool that all disk work goes through: what the app meant by `WORKERS x THREADS`, but a slow phone holds
-//! no place in it. Work takes a place only while it touches the disk.
+//! The bounded pools: of threads, that all disk work goes through, and of places, for requests to a bucket. What the app
+//! meant by `WORKERS x THREADS`, but a slow phone holds no place in it: work takes one only while it touches the disk.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use prometheus_client::metrics::gauge::Gauge;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 
 use crate::metrics::PoolMetrics;
 use crate::{Error, Result};
 
+/// Threads of its own: the next piece of work is begun by the one that ended the last, and nobody is woken for it.
 #[derive(Clone)]
-pub(crate) struct DiskPool {
-    places: Arc<Semaphore>,
-    waiting: Arc<AtomicUsize>,
-    queue_max: usize,
-    metrics: PoolMetrics,
-}
+pub(crate) struct DiskPool(Arc<Threads>);
 
-/// A place in a pool, given back when it is dropped.
-pub(crate) struct Place {
-    _permit: OwnedSemaphorePermit,
-    _active: Active,
+struct Threads {
+    /// For its threads alone; none only while it is dropped.
+    runtime: Option<Runtime>,
+    workers: usize,
+    active: AtomicUsize,
+    line: Arc<Line>,
 }
 
 impl DiskPool {
-    pub(crate) fn new(workers: usize, queue_max: usize, metrics: PoolMetrics) -> Self {
-        Self { places: Arc::new(Semaphore::new(workers.max(1))), waiting: Arc::default(), queue_max, metrics }
+    pub(crate) fn new(workers: usize, queue_max: usize, metrics: PoolMetrics) -> Result<Self> {
+        let workers = workers.max(1);
+        let runtime = Builder::new_current_thread().max_blocking_threads(workers).thread_name("disk").build()?;
+        let line = Line::new(queue_max, metrics);
+        Ok(Self(Arc::new(Threads { runtime: Some(runtime), workers, active: AtomicUsize::new(0), line })))
     }
 
     pub(crate) fn queue(&self) -> (usize, usize) {
-        (self.waiting.load(Ordering::Relaxed), self.queue_max)
+        self.0.line.queue()
     }
 
     /// [`Error::Overloaded`] where as much waits as may: asked by whoever has not begun.
     pub(crate) fn refuse_if_full(&self) -> Result<()> {
-        if self.places.available_permits() == 0 && self.waiting.load(Ordering::Relaxed) >= self.queue_max {
-            return Err(Error::Overloaded);
-        }
-        Ok(())
+        self.0.line.refuse_if_full(self.0.active.load(Ordering::Relaxed) >= self.0.workers)
     }
 
-    /// Runs `work` when a place is free, however much waits: what was begun is ended, for a refusal would waste all that
-    /// a slow phone has sent, or leave litter.
+    /// Runs `work` when a thread is free, however much waits: what was begun is ended, for a refusal would waste all that
+    /// a slow phone has sent, or leave litter. Dropped before it began, it is not begun.
     pub(crate) async fn run<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce() -> Result<T> + Send + 'static,
     {
-        let place = self.place().await?;
-        tokio::task::spawn_blocking(move || {
-            // Given back by the thread that did the work, also when nobody waits for the answer any more.
-            let _held = place;
-            work()
-        })
-        .await
-        .map_err(|error| Error::Io(std::io::Error::other(error)))?
-    }
-
-    /// Waits for a place, however much waits.
-    pub(crate) async fn place(&self) -> Result<Place> {
-        let permit = if let Ok(permit) = self.places.clone().try_acquire_owned() {
-            permit
-        } else {
-            let waiting = Waiting::new(self);
-            let permit = self.places.clone().acquire_owned().await.map_err(|_| Error::Stopped)?;
+        let threads = self.0.clone();
+        let waiting = threads.line.wait();
+        let work = move || {
             drop(waiting);
-            permit
+            let _active = Active::of(&threads);
+            work()
         };
-        Ok(Place { _permit: permit, _active: Active::new(&self.metrics) })
+        let runtime = self.0.runtime.as_ref().ok_or(Error::Stopped)?;
+        let mut running = Abandoned(runtime.spawn_blocking(work));
+        (&mut running.0).await.map_err(|error| Error::Io(std::io::Error::other(error)))?
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // It may be one of its own threads that has the last of it, or an async one: neither may wait for threads.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Nobody waits any more for what was not begun.
+struct Abandoned<T>(JoinHandle<T>);
+
+impl<T> Drop for Abandoned<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
 /// Counts one operation as under way for as long as it lives.
-struct Active(Gauge);
+struct Active<'threads>(&'threads Threads);
 
-impl Active {
-    fn new(metrics: &PoolMetrics) -> Self {
-        metrics.active.inc();
-        Self(metrics.active.clone())
+impl<'threads> Active<'threads> {
+    fn of(threads: &'threads Threads) -> Self {
+        threads.active.fetch_add(1, Ordering::Relaxed);
+        threads.line.metrics.active.inc();
+        Self(threads)
     }
 }
 
-impl Drop for Active {
+impl Drop for Active<'_> {
     fn drop(&mut self) {
-        self.0.dec();
+        self.0.active.fetch_sub(1, Ordering::Relaxed);
+        self.0.line.metrics.active.dec();
+    }
+}
+
+/// Places without threads, for work that waits for somebody else.
+pub(crate) struct Places {
+    permits: Arc<Semaphore>,
+    line: Arc<Line>,
+}
+
+/// One of them, given back when it is dropped.
+pub(crate) struct Place {
+    _permit: OwnedSemaphorePermit,
+    active: Gauge,
+}
+
+impl Places {
+    pub(crate) fn new(places: usize, queue_max: usize, metrics: PoolMetrics) -> Self {
+        Self { permits: Arc::new(Semaphore::new(places.max(1))), line: Line::new(queue_max, metrics) }
+    }
+
+    pub(crate) fn queue(&self) -> (usize, usize) {
+        self.line.queue()
+    }
+
+    /// As [`DiskPool::refuse_if_full`].
+    pub(crate) fn refuse_if_full(&self) -> Result<()> {
+        self.line.refuse_if_full(self.permits.available_permits() == 0)
+    }
+
+    /// Waits for a place, however much waits.
+    pub(crate) async fn place(&self) -> Result<Place> {
+        let waiting = self.line.wait();
+        let permit = self.permits.clone().acquire_owned().await.map_err(|_| Error::Stopped)?;
+        drop(waiting);
+        self.line.metrics.active.inc();
+        Ok(Place { _permit: permit, active: self.line.metrics.active.clone() })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.active.dec();
+    }
+}
+
+/// Who waits.
+struct Line {
+    waiting: AtomicUsize,
+    queue_max: usize,
+    metrics: PoolMetrics,
+}
+
+impl Line {
+    fn new(queue_max: usize, metrics: PoolMetrics) -> Arc<Self> {
+        Arc::new(Self { waiting: AtomicUsize::new(0), queue_max, metrics })
+    }
+
+    fn queue(&self) -> (usize, usize) {
+        (self.waiting.load(Ordering::Relaxed), self.queue_max)
+    }
+
+    fn refuse_if_full(&self, all_work: bool) -> Result<()> {
+        let is_full = all_work && self.waiting.load(Ordering::Relaxed) >= self.queue_max;
+        if is_full { Err(Error::Overloaded) } else { Ok(()) }
+    }
+
+    fn wait(self: &Arc<Self>) -> Waiting {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.metrics.queue.inc();
+        Waiting { line: self.clone(), since: Instant::now() }
     }
 }
 
 /// Counts one operation as waiting for as long as it lives, so that a client who leaves is not counted for ever.
-struct Waiting<'pool> {
-    pool: &'pool DiskPool,
+struct Waiting {
+    line: Arc<Line>,
     since: Instant,
 }
 
-impl<'pool> Waiting<'pool> {
-    fn new(pool: &'pool DiskPool) -> Self {
-        pool.waiting.fetch_add(1, Ordering::Relaxed);
-        pool.metrics.queue.inc();
-        Self { pool, since: Instant::now() }
-    }
-}
-
-impl Drop for Waiting<'_> {
+impl Drop for Waiting {
     fn drop(&mut self) {
-        self.pool.waiting.fetch_sub(1, Ordering::Relaxed);
-        self.pool.metrics.queue.dec();
-        self.pool.metrics.wait_seconds.observe(self.since.elapsed().as_secs_f64());
+        self.line.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.line.metrics.queue.dec();
+        self.line.metrics.wait_seconds.observe(self.since.elapsed().as_secs_f64());
     }
 }

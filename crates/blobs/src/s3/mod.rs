@@ -36,7 +36,7 @@ use self::shipping::Shipping;
 pub use self::shipping::Waiting;
 pub(crate) use self::source::Source;
 use crate::folder::Folder;
-use crate::pool::DiskPool;
+use crate::pool::{DiskPool, Places};
 use crate::{Error, Result};
 
 /// Requests to the store at once: enough to fill a link, few enough for one node's descriptors.
@@ -94,7 +94,7 @@ pub(crate) struct S3 {
     http: reqwest::Client,
     staging: Arc<Folder>,
     disk: DiskPool,
-    requests: DiskPool,
+    requests: Places,
     /// Where photos wait that are shipped later.
     shipping: Option<Shipping>,
     upload_memory: Semaphore,
@@ -125,7 +125,7 @@ impl S3 {
             builder = builder.with_endpoint(endpoint_of(endpoint, &options));
         }
         let client = builder.build().map_err(|error| Error::Io(std::io::Error::other(error)))?;
-        let requests = DiskPool::new(REQUESTS_MAX, staging.options.disk_queue_max, metrics.requests.clone());
+        let requests = Places::new(REQUESTS_MAX, staging.options.disk_queue_max, metrics.requests.clone());
         // Also where photos are no longer answered before they are shipped: those that were must still get there.
         let shipping =
             if options.ship_later || Shipping::is_there(&staging) { Some(Shipping::open(&staging)?) } else { None };
