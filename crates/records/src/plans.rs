@@ -1,6 +1,7 @@
 //! How the engine goes about the queries that run with every task: by an index, and never through a whole table.
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use crate::claims::{FORGET_HAND_OVERS, IN_LINE, LEASED, WAITING};
 use crate::processing::neighbour_sql;
@@ -36,6 +37,7 @@ fn catalog() -> (tempfile::TempDir, Connection) {
     let path = folder.path().join("c");
     drop(Records::open(&path, &CatalogOptions::default()).unwrap());
     let db = Connection::open(path).unwrap();
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).unwrap();
     (folder, db)
 }
 

@@ -56,11 +56,12 @@ impl<K: Copy + Eq + Hash, V: Clone + Send + 'static> Answers<K, V> {
         ask: impl Fn(&Db<'_>) -> Result<Option<V>> + Send + 'static,
     ) -> Result<Option<V>> {
         // Before the catalog is asked: a change meanwhile leaves an answer of a version that is over.
-        let Some(version) = engine.version() else { return engine.read(ask).await };
+        let Some(version) = engine.version() else { return Box::pin(engine.read(ask)).await };
         if let Some(known) = self.get(key, version) {
             return Ok(Some(known));
         }
-        let found = engine.read(ask).await?;
+        // Boxed: every upload would carry its room for as long as it crawls.
+        let found = Box::pin(engine.read(ask)).await?;
         if let Some(found) = &found {
             self.put(key, version, found.clone());
         }

@@ -399,6 +399,8 @@ fn connect(path: &Path) -> Result<Connection> {
     // A command beside the server may hold the lock for a moment; wait for it rather than fail.
     db.busy_timeout(Duration::from_secs(10))?;
     db.set_prepared_statement_cache_capacity(128);
+    // Without this it plans some statements anew for each value that is bound, which costs more than to run them.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(db)
 }
 
@@ -509,7 +511,7 @@ impl Writer {
             self.roll_back();
             return Err(self.heed(fate));
         }
-        self.connection.execute_batch("COMMIT").map_err(|error| {
+        self.execute("COMMIT").map_err(|error| {
             self.roll_back();
             match self.heed(Fate::of(&error.into())) {
                 fate @ (Fate::Full | Fate::Busy) => fate,
@@ -539,10 +541,14 @@ impl Writer {
         Ok(Whole::Yes)
     }
 
+    fn execute(&self, sql: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(sql)?.execute([]).map(drop)
+    }
+
     fn begin(&self) -> rusqlite::Result<()> {
         let wait = |since| *self.held_up.lock().unwrap_or_else(PoisonError::into_inner) = since;
         wait(Some(Instant::now()));
-        let begun = self.connection.execute_batch("BEGIN IMMEDIATE");
+        let begun = self.execute("BEGIN IMMEDIATE");
         // Where it gave up, the next to write will wait as well; until then nobody knows.
         wait(None);
         begun
