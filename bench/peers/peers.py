@@ -103,6 +103,15 @@ def turn(kind, options, folder):
     return figures
 
 
+def bare_loop(options, folder):
+    """What the disk gives to as many threads as there are clients, which do nothing but store: once a round."""
+    program = os.path.join(os.path.dirname(options.loadgen), "bare-loop")
+    command = [program, folder, str(options.clients), str(options.seconds), str(options.photo_bytes)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    per_second, cpu_ms = map(float, ran.stdout.split())
+    return {"per_second": per_second, "cpu_ms": cpu_ms}
+
+
 def held(contender, options, seconds):
     """Slow uploads held, and the quick route beside them."""
     before = measure.memory(contender.roots())
@@ -180,6 +189,7 @@ def main():
         "rounds": options.rounds, "seconds": options.seconds, "clients": options.clients, "rate": options.rate,
         "slow": options.slow, "photo_bytes": options.photo_bytes,
         "versions": report.versions(options),
+        "bare_loop": [],
         "contenders": [
             {"name": one.name, "words": one.words, "kind": one.kind, "is_durable": one.is_durable, "rounds": []}
             for one in kinds
@@ -188,6 +198,9 @@ def main():
     print(f"{results['machine']}; {results['filesystem']}; fsync {results['fsync_ms']:.2f} ms; work in {work}", flush=True)
     try:
         for number in range(options.rounds):
+            bare = os.path.join(work, f"{number}-bare")
+            results["bare_loop"].append(bare_loop(options, bare))
+            set_aside(bare, bare + ".aside")
             # Turned by one each round, so that who comes before whom changes.
             for at in range(len(kinds)):
                 kind = kinds[(at + number) % len(kinds)]

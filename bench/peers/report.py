@@ -232,6 +232,16 @@ def section(results, folder):
         table(results),
         "",
     ]
+    bare = [one["per_second"] for one in results.get("bare_loop", [])]
+    durable = next((one for one in results["contenders"] if one["is_durable"]), None)
+    if bare and durable:
+        shares = [ours / disk for ours, disk in zip(pick(durable, "closed", "uploads_per_second"), bare)]
+        out += [
+            f"A bare loop of write, fsync, rename and fsync of the directory, {results['clients']} threads on the same disk:"
+            f" {spread(bare, 0)} files a second for {spread([one['cpu_ms'] for one in results['bare_loop']], 2)} ms of processor"
+            f" each. {durable['words']}: {spread(shares, 2)} of that.",
+            "",
+        ]
     for name, drawing in plots(results):
         if drawing is None:
             continue
