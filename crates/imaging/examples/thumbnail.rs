@@ -2,7 +2,8 @@
 //! photos to measure with. `bench/thumbnail/run` calls it.
 //!
 //! `thumbnail --make FOLDER`, `thumbnail PHOTO TIMES`, and `thumbnail --stages PHOTO TIMES` for what a whole development
-//! costs and what each of its stages adds.
+//! costs and what each of its stages adds. `thumbnail --untimed thumbnail|development PHOTO TIMES` does the work and asks
+//! no clock, for whoever counts its instructions: where rustix looks for the clock, valgrind shows nothing.
 
 #![expect(clippy::print_stdout, reason = "its number is what it is for")]
 
@@ -21,13 +22,32 @@ fn main() -> io::Result<()> {
     match arguments[..] {
         ["--make", folder] => make(Path::new(folder)),
         ["--stages", photo, times] => stages(photo, times),
+        ["--untimed", "thumbnail", photo, times] => repeat(photo, times, one_thumbnail),
+        ["--untimed", "development", photo, times] => {
+            repeat(photo, times, |photo| develop(photo, &Recipe::default()).map(drop))
+        }
         [photo, times] => {
-            let one = measure(photo, times, |photo| thumbnail(photo, THUMB_PX, QUALITY, &Limits::default()).map(drop))?;
+            let one = measure(photo, times, one_thumbnail)?;
             println!("{one:.3}");
             Ok(())
         }
-        _ => Err(io::Error::other("usage: thumbnail --make FOLDER | [--stages] PHOTO TIMES")),
+        _ => Err(io::Error::other(
+            "usage: thumbnail --make FOLDER | [--stages | --untimed thumbnail|development] PHOTO TIMES",
+        )),
     }
+}
+
+fn one_thumbnail(photo: &[u8]) -> Result<(), imaging::DevelopError> {
+    thumbnail(photo, THUMB_PX, QUALITY, &Limits::default()).map(drop)
+}
+
+fn repeat(photo: &str, times: &str, work: impl Fn(&[u8]) -> Result<(), imaging::DevelopError>) -> io::Result<()> {
+    let photo = fs::read(photo)?;
+    let times: u32 = times.parse().map_err(io::Error::other)?;
+    for _ in 0..times {
+        work(&photo).map_err(io::Error::other)?;
+    }
+    Ok(())
 }
 
 fn measure(photo: &str, times: &str, work: impl Fn(&[u8]) -> Result<(), imaging::DevelopError>) -> io::Result<f64> {

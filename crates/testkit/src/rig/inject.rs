@@ -62,6 +62,11 @@ impl Tracer {
         Ok(tracer)
     }
 
+    /// Watches all calls of a process from now on.
+    pub fn watch(pid: u32, log: &Path) -> Result<Self> {
+        Self::attach(pid, log, &[])
+    }
+
     /// Makes calls of a process fail from now on.
     pub fn inject(pid: u32, log: &Path, injection: &Injection<'_>) -> Result<Self> {
         let Injection { calls, error, paths } = injection;

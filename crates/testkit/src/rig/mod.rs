@@ -5,6 +5,7 @@
 
 pub mod args;
 pub mod bucket;
+pub mod callgrind;
 pub mod catalog;
 pub mod cleanup;
 pub mod clients;
@@ -137,6 +138,18 @@ impl Rig {
     }
 }
 
+/// Why a rig cannot judge here, found out only while it ran: it ends with 77, as where it lacks a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CannotRun(pub String);
+
+impl fmt::Display for CannotRun {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for CannotRun {}
+
 /// Runs a rig from command line to exit status. `run` says whether the promise held.
 pub fn main(about: &About, run: impl FnOnce(&Rig) -> Result<bool>) -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -164,6 +177,10 @@ pub fn main(about: &About, run: impl FnOnce(&Rig) -> Result<bool>) -> ExitCode {
             Ok(false) => {
                 println!("{}: BROKEN", about.name);
                 ExitCode::FAILURE
+            }
+            Err(error) if error.is::<CannotRun>() => {
+                println!("{}: not run: {error}", about.name);
+                ExitCode::from(77)
             }
             Err(error) => {
                 println!("{}: BROKEN: {error:#}", about.name);

@@ -61,6 +61,11 @@ impl Call {
         matches!(self.name.as_str(), "rename" | "renameat" | "renameat2" | "link" | "linkat")
     }
 
+    /// Whether it opened or made a file.
+    pub fn is_open(&self) -> bool {
+        matches!(self.name.as_str(), "open" | "openat" | "openat2" | "creat")
+    }
+
     pub fn is_mkdir(&self) -> bool {
         matches!(self.name.as_str(), "mkdir" | "mkdirat")
     }
