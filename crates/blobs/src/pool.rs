@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::runtime::{Builder, Runtime};
@@ -12,6 +12,9 @@ use tokio::task::JoinHandle;
 
 use crate::metrics::PoolMetrics;
 use crate::{Error, Result};
+
+/// A thread that has nothing to do stays for so long: where the system gives no new ones, there are some to work.
+const IDLE_TIME: Duration = Duration::from_secs(3600);
 
 /// Threads of its own: the next piece of work is begun by the one that ended the last, and nobody is woken for it.
 #[derive(Clone)]
@@ -28,7 +31,8 @@ struct Threads {
 impl DiskPool {
     pub(crate) fn new(workers: usize, queue_max: usize, metrics: PoolMetrics) -> Result<Self> {
         let workers = workers.max(1);
-        let runtime = Builder::new_current_thread().max_blocking_threads(workers).thread_name("disk").build()?;
+        let mut builder = Builder::new_current_thread();
+        let runtime = builder.max_blocking_threads(workers).thread_name("disk").thread_keep_alive(IDLE_TIME).build()?;
         let line = Line::new(queue_max, metrics);
         Ok(Self(Arc::new(Threads { runtime: Some(runtime), workers, active: AtomicUsize::new(0), line })))
     }

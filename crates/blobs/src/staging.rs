@@ -25,6 +25,8 @@ use crate::{Error, Result};
 const SLOW_BUFFER_BYTES: usize = 8 * 1024;
 /// An upload that takes longer than this crawls.
 const FAST_TIME: Duration = Duration::from_secs(2);
+/// For so long an answer holds that there is room.
+const ROOM_ASKED_TIME: Duration = Duration::from_secs(1);
 /// The most held in memory for one that comes fast: a webcam's frame goes to the disk in one piece, and by one thread.
 const FAST_BUFFER_BYTES: usize = 256 * 1024;
 /// Memory for the fast ones together, given out in steps. Beyond, they are written as the slow ones are.
@@ -71,7 +73,7 @@ impl Staging {
             began: Instant::now(),
             rest: Pieces::default(),
             steps: None,
-            file: Some(StagingFile { folder, path: None, open: None, was_closed: false, has_room: false }),
+            file: Some(StagingFile { folder, path: None, open: None, was_closed: false, room_seen_at: None }),
         }
     }
 
@@ -103,19 +105,19 @@ impl Staging {
 
     async fn flush(&mut self) -> Result<()> {
         let mut file = self.file.take().ok_or_else(interrupted)?;
-        let rest = std::mem::take(&mut self.rest);
-        let file = self
+        let (rest, steps) = (std::mem::take(&mut self.rest), self.steps.take());
+        // The memory counts until the bytes are gone, also where their client has left and they wait for a thread.
+        let (file, steps) = self
             .pool
             .run(move || {
                 file.append(&rest)?;
-                Ok(file)
+                drop(rest);
+                Ok((file, steps))
             })
             .await?;
         self.file = Some(file);
         // Who comes fast will need it again.
-        if self.began.elapsed() >= FAST_TIME {
-            self.steps = None;
-        }
+        self.steps = steps.filter(|_| self.began.elapsed() < FAST_TIME);
         Ok(())
     }
 
@@ -175,8 +177,8 @@ struct StagingFile {
     open: Option<File>,
     /// Between two writes no descriptor was held: an error of writing back may have been forgotten with the inode.
     was_closed: bool,
-    /// There was room for it, moments ago.
-    has_room: bool,
+    /// When there was room for it.
+    room_seen_at: Option<Instant>,
 }
 
 impl StagingFile {
@@ -184,11 +186,11 @@ impl StagingFile {
         self.path.is_some()
     }
 
-    /// Whether there is room for one more file, asked once.
+    /// Whether there is room for one more file, where that is not known of a moment ago.
     fn ask_room(&mut self) -> Result<()> {
-        if !self.has_room {
+        if self.room_seen_at.is_none_or(|at| at.elapsed() > ROOM_ASKED_TIME) {
             self.folder.check_room()?;
-            self.has_room = true;
+            self.room_seen_at = Some(Instant::now());
         }
         Ok(())
     }

@@ -22,32 +22,33 @@ pub(crate) enum Filename {
 
 impl Disposition {
     pub(crate) fn of(header: &[u8]) -> Self {
-        let (mut name, mut plain, mut extended) = (None, None, None);
+        let (mut name, mut filename) = (None, Filename::Absent);
         for (key, value) in parameters(header) {
             // Said twice, the first counts.
             if key.eq_ignore_ascii_case(b"name") {
-                name.get_or_insert(value);
-            } else if key.eq_ignore_ascii_case(b"filename") {
-                plain.get_or_insert(value);
-            } else if key.eq_ignore_ascii_case(b"filename*") {
-                extended.get_or_insert(value);
+                name = name.or(value);
+            } else if let Some(extension) = strip_prefix_ignore_case(key, b"filename") {
+                // Also in pieces (`filename*0`, RFC 2231), without a value, or `filename*` and no such thing.
+                let is_empty = match extension {
+                    b"" => value.is_some_and(|value| unquoted(value).is_empty()),
+                    b"*" => value.is_some_and(extended_is_empty),
+                    [b'*', ..] => false,
+                    _ => continue,
+                };
+                if !is_empty {
+                    filename = Filename::Given;
+                } else if filename == Filename::Absent {
+                    filename = Filename::Empty;
+                }
             }
         }
-        let filename = match (extended.and_then(extended_is_empty), plain) {
-            (Some(false), _) => Filename::Given,
-            (Some(true), _) => Filename::Empty,
-            (None, Some(plain)) if unquoted(plain).is_empty() => Filename::Empty,
-            // One that is `filename*` and no such thing is a name all the same.
-            (None, Some(_)) => Filename::Given,
-            (None, None) if extended.is_some() => Filename::Given,
-            (None, None) => Filename::Absent,
-        };
         Self { name: name.and_then(name_of), filename }
     }
 }
 
-/// The parameters behind the type: their names, and their values as they stand. A semicolon in quotes parts nothing.
-fn parameters(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+/// The parameters behind the type: their names, and their values as they stand, if they have one. A semicolon in quotes
+/// parts nothing.
+fn parameters(header: &[u8]) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
     let (mut in_quotes, mut is_escaped) = (false, false);
     let pieces = header.split(move |byte| {
         let ends = *byte == b';' && !in_quotes;
@@ -55,10 +56,15 @@ fn parameters(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
         is_escaped = *byte == b'\\' && in_quotes && !is_escaped;
         ends
     });
-    pieces.skip(1).filter_map(|piece| {
-        let at = piece.iter().position(|byte| *byte == b'=')?;
-        Some((piece[..at].trim_ascii(), piece[at + 1..].trim_ascii()))
+    pieces.skip(1).map(|piece| match piece.iter().position(|byte| *byte == b'=') {
+        Some(at) => (piece[..at].trim_ascii(), Some(piece[at + 1..].trim_ascii())),
+        None => (piece.trim_ascii(), None),
     })
+}
+
+fn strip_prefix_ignore_case<'key>(key: &'key [u8], prefix: &[u8]) -> Option<&'key [u8]> {
+    let (begin, rest) = key.split_at_checked(prefix.len())?;
+    begin.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 
 /// What stands in quotes, or the value itself where its quotes do not end.
@@ -78,9 +84,9 @@ fn name_of(value: &[u8]) -> Option<String> {
     Some(std::str::from_utf8(unquoted(value)).ok()?.replace("\\\"", "\""))
 }
 
-/// Whether nothing stands behind the charset and the language of a `filename*`; none where it has not got those.
-fn extended_is_empty(value: &[u8]) -> Option<bool> {
-    value.splitn(3, |byte| *byte == b'\'').nth(2).map(<[u8]>::is_empty)
+/// Whether it is the value of a `filename*` with nothing behind its charset and language.
+fn extended_is_empty(value: &[u8]) -> bool {
+    value.splitn(3, |byte| *byte == b'\'').nth(2).is_some_and(<[u8]>::is_empty)
 }
 
 #[cfg(test)]
@@ -94,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_filename_is_a_parameter_and_not_a_text() {
-        let with: [&[u8]; 8] = [
+        let with: [&[u8]; 12] = [
             b"form-data; name=\"a\"; filename=\"\xFF\"",
             b"form-data; filename=b; name=a",
             b"form-data; name=a; FileName = \"b\"",
@@ -103,6 +109,10 @@ mod tests {
             b"form-data; name=\"a\\\\\"; filename=b",
             b"form-data; name=\"a\\\";\"; filename=\"b",
             b"form-data; name=a; filename=\"\"; filename*=UTF-8''b",
+            b"form-data; name=a; filename=b; filename*=UTF-8''",
+            b"form-data; name=a; filename",
+            b"form-data; name=a; filename*0=b; filename*1=c",
+            b"form-data; name=a; filename*0*=UTF-8''b",
         ];
         let without: [&[u8]; 5] = [
             b"form-data; name=a",

@@ -201,12 +201,15 @@ impl<B: Body> Multipart<B> {
 
     /// A part's headers, to the end of the empty line behind them.
     async fn head(&mut self) -> Result<Bytes, Refusal> {
+        let mut searched = 0;
         loop {
             let end = if self.held.starts_with(CRLF) {
                 Some(CRLF.len())
             } else {
-                memmem::find(&self.held, b"\r\n\r\n").map(|at| at + 4)
+                memmem::find(&self.held[searched..], b"\r\n\r\n").map(|at| searched + at + 4)
             };
+            // Its beginning may be there; the rest need not be looked through again for each byte of who sends them singly.
+            searched = self.held.len().saturating_sub(3);
             if end.unwrap_or(self.held.len()) > HEAD_BYTES_MAX {
                 return Err(malformed(format!("the headers of a part have more than {HEAD_BYTES_MAX} bytes")));
             }
@@ -233,9 +236,10 @@ impl<B: Body> Multipart<B> {
         self.held = if self.held.is_empty() {
             piece
         } else {
-            // Only the beginning of a delimiter, or headers in pieces: next to nothing is copied, and seldom.
-            let mut both = BytesMut::with_capacity(self.held.len() + piece.len());
-            both.extend_from_slice(&self.held);
+            // Only the beginning of a delimiter, or headers in pieces: next to nothing is copied, and seldom. What is
+            // ours alone grows in its place.
+            let held = std::mem::take(&mut self.held);
+            let mut both = held.try_into_mut().unwrap_or_else(|held| BytesMut::from(&held[..]));
             both.extend_from_slice(&piece);
             both.freeze()
         };
@@ -253,9 +257,13 @@ fn begun_at_end(held: &[u8], delimiter: &[u8]) -> usize {
 fn part_of(head: &[u8]) -> Result<Part, Refusal> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let parsed = httparse::parse_headers(head, &mut headers).map_err(malformed)?;
-    let httparse::Status::Complete((_, headers)) = parsed else {
+    // They end where they seem to, or what stands between would be neither header nor content.
+    let httparse::Status::Complete((read, headers)) = parsed else {
         return Err(malformed("the headers of a part break off"));
     };
+    if read != head.len() {
+        return Err(malformed("a line of a part's headers is empty"));
+    }
     // Sent twice, the last counts.
     let value_of =
         |name| headers.iter().rfind(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value);

@@ -44,14 +44,15 @@ where
     // Before any thread: taking sockets over changes the environment.
     let passed = listen::systemd::sockets().context("cannot take the sockets that systemd passed")?;
     let lock = FolderLock::take(&config.data_dir)?;
-    // Disk work and reads of the catalog share the runtime's blocking threads: never fewer than both may use.
-    let blocking =
-        config.ingest.disk_workers + config.records.read_connections.max(config.records.connections_max) + 64;
+    // Reads of the catalog go by the runtime's blocking threads: never fewer than they may use.
+    let blocking = config.records.read_connections.max(config.records.connections_max) + 64;
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.enable_all().max_blocking_threads(blocking.max(512)).build()?;
     let outcome = runtime.block_on(serve(config, passed, announce));
     drop(runtime);
-    drop(lock);
+    // Kept until the process is gone: a thread of the disk may be within a rename that nobody waits for any more, and who
+    // takes the folder next looks through it.
+    std::mem::forget(lock);
     outcome
 }
 
