@@ -166,7 +166,8 @@ async fn a_part_is_a_slice_of_what_came() {
     let chunk = form.chunk().await.unwrap().unwrap();
     assert_eq!(chunk.len(), 500);
     assert!(!piece.as_ptr_range().contains(&chunk.as_ptr()), "the line before it came in two pieces and was joined");
-    let mut form = Multipart::new(body(std::slice::from_ref(&piece)), BOUNDARY, Most { bytes: 1 << 20, parts: 1 }).unwrap();
+    let mut form =
+        Multipart::new(body(std::slice::from_ref(&piece)), BOUNDARY, Most { bytes: 1 << 20, parts: 1 }).unwrap();
     form.next_part().await.unwrap().unwrap();
     assert!(piece.as_ptr_range().contains(&form.chunk().await.unwrap().unwrap().as_ptr()));
 }
