@@ -39,3 +39,4 @@ pub use load::{Arrivals, Load, Outgoing, Slow, User, Verdict};
 pub use people::{Made, Means, prepare};
 pub use photo::{Photo, PhotoKind};
 pub use report::Report;
+pub use this_process::Processor;

@@ -4,14 +4,16 @@ use std::fs;
 
 /// Processor of all threads since their beginning, in seconds: used, and waited for while ready to run.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Processor {
-    pub(crate) used: f64,
-    pub(crate) waited: f64,
+pub struct Processor {
+    /// Used.
+    pub used: f64,
+    /// Waited for while ready to run.
+    pub waited: f64,
 }
 
 impl Processor {
     /// Zeroes where the kernel does not tell.
-    pub(crate) fn now() -> Self {
+    pub fn now() -> Self {
         let mut sum = Self::default();
         for thread in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
             let text = fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
@@ -22,7 +24,9 @@ impl Processor {
         sum
     }
 
-    pub(crate) fn since(self, earlier: Self) -> Self {
+    /// What came between.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
         Self { used: (self.used - earlier.used).max(0.0), waited: (self.waited - earlier.waited).max(0.0) }
     }
 }

@@ -102,7 +102,7 @@ mod tests {
 
     use super::Pieces;
 
-    /// Takes what it is given by seven bytes, as a file may.
+    /// Takes no more than 7,001 bytes at once, as a file may.
     struct Reluctant(Vec<u8>);
 
     impl Write for Reluctant {

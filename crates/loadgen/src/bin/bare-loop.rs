@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use anyhow::{Context, Result};
-use rustix::time::{ClockId, clock_gettime};
+use bench::Processor;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -40,15 +40,16 @@ fn main() -> Result<()> {
         };
         let workers: Vec<_> = (0..threads).map(|number| scope.spawn(move || store(number))).collect();
         begin.wait();
-        let (began, processor) = (Instant::now(), processor_ms());
+        let (began, processor) = (Instant::now(), Processor::now());
         thread::sleep(Duration::from_secs_f64(seconds));
-        let (done, took, used) = (stored.load(Ordering::Relaxed), began.elapsed(), processor_ms() - processor);
+        let (done, took, used) =
+            (stored.load(Ordering::Relaxed), began.elapsed(), Processor::now().since(processor).used);
         stop.store(true, Ordering::Relaxed);
         for worker in workers {
             worker.join().map_err(|_| anyhow::anyhow!("a thread panicked"))??;
         }
         #[expect(clippy::cast_precision_loss, reason = "no disk stores that many")]
-        let (per_second, each_ms) = (done as f64 / took.as_secs_f64(), used / done.max(1) as f64);
+        let (per_second, each_ms) = (done as f64 / took.as_secs_f64(), used * 1e3 / done.max(1) as f64);
         println!("{per_second:.1} {each_ms:.4}");
         Ok(())
     })
@@ -62,11 +63,4 @@ fn store_one(folder: &Path, name: &str, photo: &[u8]) -> std::io::Result<()> {
     let photos = folder.join("photos");
     fs::rename(staged, photos.join(name))?;
     File::open(photos)?.sync_all()
-}
-
-/// User and system time of all threads.
-#[expect(clippy::cast_precision_loss, reason = "a process does not live that long")]
-fn processor_ms() -> f64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
 }
