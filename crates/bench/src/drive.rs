@@ -16,6 +16,7 @@ use crate::body::{Sending, Trickle};
 use crate::client::{Answer, Connection, Failure, Target};
 use crate::load::{Dialect, Load, Outgoing, User, Verdict};
 use crate::photo::Photo;
+use crate::quick::{self, Asker};
 use crate::report::Report;
 use crate::schedule::{Due, schedule};
 use crate::tally::{Outcome, QuickTally, Tally};
@@ -27,8 +28,6 @@ const TICK: Duration = Duration::from_millis(100);
 const OPENED_PER_SECOND: u32 = 1000;
 /// How much longer than that the opening may take.
 const OPENING_GRACE: Duration = Duration::from_secs(30);
-/// Most quick requests under way at once.
-const QUICK_IN_FLIGHT_MAX: u32 = 1024;
 /// Descriptors that a process has anyway.
 const DESCRIPTORS_BESIDE: u64 = 64;
 
@@ -73,8 +72,8 @@ pub(crate) struct SlowTally {
 }
 
 /// All that the tasks of a run share.
-struct Run {
-    load: Load,
+pub(crate) struct Run {
+    pub(crate) load: Load,
     target: Target,
     dialect: Arc<dyn Dialect>,
     users: Vec<User>,
@@ -88,9 +87,9 @@ struct Run {
     slow_held: AtomicUsize,
     /// Stored and queued before the measuring.
     before: [AtomicU64; 2],
-    held_back: AtomicU64,
+    pub(crate) held_back: AtomicU64,
     in_flight: AtomicUsize,
-    stop: Arc<AtomicBool>,
+    pub(crate) stop: Arc<AtomicBool>,
 }
 
 /// What the run found, beyond its tallies.
@@ -137,7 +136,7 @@ pub async fn run(
     watch: impl Fn(&Moment),
 ) -> Result<Report> {
     ensure!(!users.is_empty() && users.len() >= cameras, "a run needs somebody who uploads");
-    let wanted = (cameras + load.slow.uploads) as u64 + u64::from(QUICK_IN_FLIGHT_MAX) + DESCRIPTORS_BESIDE;
+    let wanted = (cameras + load.slow.uploads) as u64 + u64::from(quick::IN_FLIGHT_MAX) + DESCRIPTORS_BESIDE;
     let may = descriptors();
     ensure!(
         may >= wanted,
@@ -166,12 +165,10 @@ pub async fn run(
     }
 
     let has_quick = !load.quick_interval.is_zero();
+    let asker = Asker::new()?;
     let mut alone = None;
     if has_quick && !load.alone.is_zero() {
-        let asking = tokio::task::spawn_blocking({
-            let run = run.clone();
-            move || ask_quickly(&run, Instant::now(), Duration::ZERO, run.load.alone)
-        });
+        let asking = asker.ask(&run, Instant::now(), Duration::ZERO, run.load.alone);
         wait(&run, Phase::Alone, Instant::now(), load.alone, &watch).await;
         asking.await?;
         alone = Some(std::mem::replace(&mut *locked(&run.quick), QuickTally::new()));
@@ -191,10 +188,7 @@ pub async fn run(
     let permits = u32::try_from(load.in_flight_max).unwrap_or(u32::MAX).max(1);
     let in_flight = Arc::new(Semaphore::new(permits as usize));
     let uploading = begin_uploads(&run, cameras, begin, &in_flight);
-    let asking = has_quick.then(|| {
-        let run = run.clone();
-        tokio::task::spawn_blocking(move || ask_quickly(&run, begin, run.load.warm_up, run.load.duration))
-    });
+    let asking = has_quick.then(|| asker.ask(&run, begin, run.load.warm_up, run.load.duration));
     wait(&run, Phase::WarmUp, begin.checked_sub(load.warm_up).unwrap_or(begin), load.warm_up, &watch).await;
     let processor = Processor::now();
     let held_at_begin = run.slow_held.load(Ordering::Relaxed);
@@ -318,6 +312,16 @@ impl Run {
         is_taken
     }
 
+    /// The quick route once; what was due before `begin` warms up and is not counted.
+    pub(crate) async fn ask_quickly(&self, begin: Instant, due_at: Instant) {
+        let outgoing = self.dialect.quick(&self.users[0]);
+        let answer = self.within(self.exchange(self.users.len(), outgoing)).await;
+        let latency = due_at.elapsed();
+        if due_at >= begin {
+            locked(&self.quick).push(answer.map(|answer| answer.status.is_success()), latency);
+        }
+    }
+
     fn moment(&self, phase: Phase, done: Duration, total: Duration) -> Moment {
         let tally = locked(&self.tally);
         Moment {
@@ -389,7 +393,7 @@ fn begin_uploads(run: &Arc<Run>, cameras: usize, begin: Instant, in_flight: &Arc
 }
 
 /// A place among those under way; where there is none, the clock's thread waits, and what is due gets late.
-fn place(handle: &Handle, places: &Arc<Semaphore>, held_back: &AtomicU64) -> Option<OwnedSemaphorePermit> {
+pub(crate) fn place(handle: &Handle, places: &Arc<Semaphore>, held_back: &AtomicU64) -> Option<OwnedSemaphorePermit> {
     if let Ok(permit) = places.clone().try_acquire_owned() {
         return Some(permit);
     }
@@ -398,7 +402,7 @@ fn place(handle: &Handle, places: &Arc<Semaphore>, held_back: &AtomicU64) -> Opt
 }
 
 /// Calls `act` at each moment that is due, or as soon after it as can be.
-fn by_clock(first: Instant, dues: impl Iterator<Item = Due>, stop: &AtomicBool, mut act: impl FnMut(Due)) {
+pub(crate) fn by_clock(first: Instant, dues: impl Iterator<Item = Due>, stop: &AtomicBool, mut act: impl FnMut(Due)) {
     for due in dues {
         let at = first + due.at;
         loop {
@@ -413,29 +417,6 @@ fn by_clock(first: Instant, dues: impl Iterator<Item = Due>, stop: &AtomicBool, 
         }
         act(due);
     }
-}
-
-/// Asks the quick route by the clock from `warm_up` before `begin`, for so long, and waits for its answers.
-fn ask_quickly(run: &Arc<Run>, begin: Instant, warm_up: Duration, how_long: Duration) {
-    let first = begin.checked_sub(warm_up).unwrap_or(begin);
-    let places = Arc::new(Semaphore::new(QUICK_IN_FLIGHT_MAX as usize));
-    let handle = Handle::current();
-    let dues = schedule(crate::load::Arrivals::Even, 1, run.load.quick_interval, warm_up + how_long, 0);
-    by_clock(first, dues, &run.stop, |due| {
-        let Some(permit) = place(&handle, &places, &run.held_back) else { return };
-        let run = run.clone();
-        handle.spawn(async move {
-            let due_at = first + due.at;
-            let outgoing = run.dialect.quick(&run.users[0]);
-            let answer = run.within(run.exchange(run.users.len(), outgoing)).await;
-            let latency = due_at.elapsed();
-            if due_at >= begin {
-                locked(&run.quick).push(answer.map(|answer| answer.status.is_success()), latency);
-            }
-            drop(permit);
-        });
-    });
-    let _all = handle.block_on(places.acquire_many(QUICK_IN_FLIGHT_MAX)).is_ok();
 }
 
 /// Opens the slow uploads, and returns once they flow or were refused.

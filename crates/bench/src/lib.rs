@@ -24,6 +24,7 @@ mod load;
 mod people;
 mod photo;
 mod plot;
+mod quick;
 mod report;
 mod schedule;
 mod tally;
