@@ -189,6 +189,7 @@ fn limits(config: &Config) -> ListenLimits {
         body_idle_timeout: server.body_idle_timeout(),
         body_grace: server.body_grace(),
         body_rate_min_bytes_per_second: server.body_rate_min_bytes_per_second,
+        body_crawl_time: listen::BODY_CRAWL_TIME,
         body_total_timeout: server.body_total_timeout(),
         write_timeout: server.write_timeout(),
         connections_max: connections_max(config),

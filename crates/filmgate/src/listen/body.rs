@@ -1,8 +1,9 @@
 //! A request body that does not wait for ever.
 //!
-//! **Owns** the clock of one body: idle, average rate, total. **Promises** one timer a body, made
+//! **Owns** the clock of one body: idle, average rate, total, and from when on it crawls. **Promises** one timer a body, made
 //! only when the client is first waited for; no timer and no allocation for a chunk. **Leaves**
-//! to the handler what to answer: the error it meets holds a [`BodyTimeout`].
+//! to the handler what to answer: the error it meets holds a [`BodyTimeout`]; to [`crawl`](super::crawl) where
+//! a crawling body goes on.
 
 use std::error::Error;
 use std::fmt;
@@ -16,8 +17,12 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
+use super::crawl::{MARK_BYTES, Rest};
 use super::limits::ListenLimits;
 use super::service::{BodyState, Connection};
+
+/// A body of which less is missing is nearly there.
+const CRAWL_BYTES_MIN: u64 = 2 * MARK_BYTES;
 
 /// Why a body was given up. Answer 408.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +71,14 @@ pub(super) struct GuardedBody<B> {
     limits: Arc<ListenLimits>,
     /// HTTP/1 only: how far this body has come decides how its connection ends.
     connection: Option<Arc<Connection>>,
+    /// Of which length, where it says so.
+    length_bytes: Option<u64>,
+    /// Where it goes on since hyper let go of it.
+    rest: Option<Arc<dyn Rest>>,
     deadline: Instant,
     received_bytes: u64,
+    /// With what lay in the kernel when it was last looked at.
+    arrived_bytes: u64,
     /// Time spent waiting for the client, without the wait under way.
     waited: Duration,
     waiting_since: Option<Instant>,
@@ -77,7 +88,8 @@ pub(super) struct GuardedBody<B> {
 
 impl<B: Body> GuardedBody<B> {
     pub(super) fn new(inner: B, limits: Arc<ListenLimits>, connection: Option<Arc<Connection>>) -> Self {
-        let total = limits.body_total(inner.size_hint().exact());
+        let length_bytes = inner.size_hint().exact();
+        let total = limits.body_total(length_bytes);
         let now = Instant::now();
         if let Some(connection) = &connection {
             connection.set_body(BodyState::Untouched);
@@ -86,9 +98,12 @@ impl<B: Body> GuardedBody<B> {
             inner,
             limits,
             connection,
+            length_bytes,
+            rest: None,
             // Without overflow for a length nobody will live to see.
             deadline: now.checked_add(total).unwrap_or_else(|| now + Duration::from_secs(86_400 * 365)),
             received_bytes: 0,
+            arrived_bytes: 0,
             waited: Duration::ZERO,
             waiting_since: None,
             timer: None,
@@ -117,27 +132,83 @@ impl<B: Body> GuardedBody<B> {
         let rate = self.limits.body_rate_min_bytes_per_second;
         if waited > self.limits.body_grace {
             let wanted = u128::from(rate) * waited.as_millis();
-            if u128::from(self.received_bytes) * 1000 < wanted {
+            if u128::from(self.received_bytes.max(self.arrived_bytes)) * 1000 < wanted {
                 return Some(BodyTimeout::TooSlow);
             }
         }
         (now > self.deadline).then_some(BodyTimeout::Total)
     }
 
-    /// The inner body has nothing yet: pending, or the breach that ends it.
+    /// Nothing more is there yet: pending, or the breach that ends it.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<BodyTimeout> {
-        let since = *self.waiting_since.get_or_insert_with(Instant::now);
+        let mut since = *self.waiting_since.get_or_insert_with(Instant::now);
         let every = self.limits.body_check_every();
-        let mut timer = self.timer.take().unwrap_or_else(|| Box::pin(tokio::time::sleep_until(since + every)));
+        let first = every.min(self.limits.body_crawl_time);
+        let mut timer = self.timer.take().unwrap_or_else(|| Box::pin(tokio::time::sleep_until(since + first)));
         while timer.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
+            // What lies in the kernel for want of more has come all the same.
+            let arrived = self.received_bytes + self.rest.as_ref().map_or(0, |rest| rest.unread_bytes());
+            if arrived > self.arrived_bytes && self.rest.is_some() {
+                self.stop_waiting();
+                since = *self.waiting_since.insert(now);
+            }
+            self.arrived_bytes = arrived;
             if let Some(breach) = self.breach(now, since) {
                 return Poll::Ready(breach);
             }
+            self.look_for_crawl(now.duration_since(since));
             timer.as_mut().reset(now + every);
         }
         self.timer = Some(timer);
         Poll::Pending
+    }
+
+    /// A body that has kept its reader waiting for so long, and of which much is missing, crawls.
+    fn look_for_crawl(&self, this_wait: Duration) {
+        let is_much = self.left_bytes().is_some_and(|left| left >= CRAWL_BYTES_MIN);
+        if self.rest.is_none()
+            && is_much
+            && self.waited + this_wait >= self.limits.body_crawl_time / 2
+            && let Some(connection) = &self.connection
+        {
+            connection.set_crawls();
+        }
+    }
+
+    fn left_bytes(&self) -> Option<u64> {
+        self.length_bytes.map(|length| length.saturating_sub(self.received_bytes))
+    }
+}
+
+impl<B> GuardedBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    /// The next piece, from wherever the body is.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.rest.is_none() {
+            let polled = Pin::new(&mut self.inner).poll_frame(cx);
+            // hyper passes on what it had read, and then ends as if that were all.
+            if let Poll::Ready(None | Some(Err(_))) = &polled {
+                self.rest = self.connection.as_ref().and_then(|connection| connection.borrow_rest());
+            }
+            if self.rest.is_none() {
+                return polled.map(|frame| frame.map(|frame| frame.map_err(Into::into)));
+            }
+        }
+        let left = self.left_bytes().unwrap_or_default();
+        let Some(rest) = self.rest.as_ref().filter(|_| left > 0) else { return Poll::Ready(None) };
+        rest.poll_next(cx, left).map(|piece| match piece {
+            Ok(piece) if piece.is_empty() => Some(Err("the connection ended before the request body did".into())),
+            Ok(piece) => Some(Ok(Frame::data(piece))),
+            Err(error) => Some(Err(error.into())),
+        })
+    }
+
+    fn is_at_end(&self) -> bool {
+        if self.rest.is_some() { self.left_bytes() == Some(0) } else { self.inner.is_end_stream() }
     }
 }
 
@@ -154,13 +225,13 @@ where
         if this.ended {
             return Poll::Ready(None);
         }
-        match Pin::new(&mut this.inner).poll_frame(cx) {
+        match this.poll_piece(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.stop_waiting();
                 if let Some(data) = frame.data_ref() {
                     this.received_bytes += data.len() as u64;
                 }
-                this.note(if this.inner.is_end_stream() { BodyState::Whole } else { BodyState::Partial });
+                this.note(if this.is_at_end() { BodyState::Whole } else { BodyState::Partial });
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(None) => {
@@ -171,7 +242,7 @@ where
             Poll::Ready(Some(Err(error))) => {
                 this.ended = true;
                 this.note(BodyState::Broken);
-                Poll::Ready(Some(Err(error.into())))
+                Poll::Ready(Some(Err(error)))
             }
             Poll::Pending => match this.wait(cx) {
                 Poll::Ready(breach) => {
@@ -190,10 +261,10 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ended || self.inner.is_end_stream()
+        self.ended || self.is_at_end()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.left_bytes().map_or_else(|| self.inner.size_hint(), SizeHint::with_exact)
     }
 }

@@ -4,11 +4,14 @@
 //! **Promises** to end by itself under every behaviour of the peer. **Leaves** counting to
 //! [`accept`](super::accept).
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -22,6 +25,7 @@ use tokio_io_timeout::TimeoutWriter;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::crawl::{Crawling, Watched, Wire};
 use super::limits::ListenLimits;
 use super::service::{Connection, EdgeService};
 use super::shutdown::{Stage, reached};
@@ -39,7 +43,7 @@ const H2_SEND_BUFFER_BYTES: usize = 64 * 1024;
 const H2_RESETS_MAX: usize = 32;
 
 /// A socket whose writes give up. Boxed because the timer inside must not move.
-type Socket = Pin<Box<TimeoutWriter<TcpStream>>>;
+pub(super) type Socket = Pin<Box<TimeoutWriter<TcpStream>>>;
 
 /// What every connection of a listener shares.
 pub(super) struct Shared {
@@ -148,27 +152,53 @@ async fn handshake(shared: &Shared, tls: &Tls, tcp: TcpStream, addr: SocketAddr)
 
 /// Drives HTTP/1 to its end. Gives the socket back, its sending side closed, when the client may
 /// still be sending something nobody will read.
+async fn http1<S: Wire>(shared: &Shared, mut wire: S, peer: Peer, stage: &mut watch::Receiver<Stage>) -> Option<S> {
+    loop {
+        let crawling = match by_hyper(shared, wire, peer, stage).await {
+            ControlFlow::Continue(crawling) => crawling,
+            ControlFlow::Break(unread) => return unread,
+        };
+        // Boxed: few connections need the room.
+        wire = match Box::pin(crawling.finish(&shared.cut, peer, stage)).await {
+            ControlFlow::Continue(wire) => wire,
+            ControlFlow::Break(unread) => return unread,
+        };
+    }
+}
+
+/// Lets hyper drive a connection to its end, or until a body crawls.
 ///
 /// hyper also offers `without_shutdown`, but where a body was refused that reports the end while
 /// most of a large answer is still in hyper's buffer: 4 of 24 MB arrived. So hyper flushes and
 /// shuts down, and the socket is taken back afterwards.
-async fn http1<S>(shared: &Shared, io: S, peer: Peer, stage: &mut watch::Receiver<Stage>) -> Option<S>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+async fn by_hyper<S: Wire>(
+    shared: &Shared,
+    wire: S,
+    peer: Peer,
+    stage: &mut watch::Receiver<Stage>,
+) -> ControlFlow<Option<S>, Crawling<S>> {
     let state = Arc::new(Connection::default());
     let service = shared.service(peer, &state, false);
-    let mut connection = shared.http1.serve_connection(TokioIo::new(io), service);
+    let io = TokioIo::new(Watched::new(wire, Arc::clone(&state)));
+    // Boxed: a body that crawls goes on without it.
+    let mut connection = Box::new(shared.http1.serve_connection(io, service));
     let mut wanted = Stage::Draining;
     let ended = loop {
         tokio::select! {
+            // The connection first: what it finds of its body is seen by the next branch.
+            biased;
             ended = &mut connection => break ended,
+            answer = poll_fn(|_| state.take_crawling().map_or(Poll::Pending, Poll::Ready)) => {
+                let parts = connection.into_parts();
+                let wire = parts.io.into_inner().into_inner();
+                return ControlFlow::Continue(Crawling::new(wire, &parts.read_buf, answer, state));
+            }
             () = reached(stage, wanted) => {
                 if *stage.borrow() == Stage::Cut {
                     shared.count_cut();
-                    return None;
+                    return ControlFlow::Break(None);
                 }
-                Pin::new(&mut connection).graceful_shutdown();
+                Pin::new(&mut *connection).graceful_shutdown();
                 wanted = Stage::Cut;
             }
         }
@@ -183,7 +213,7 @@ where
             error.is_parse()
         }
     };
-    unread.then(|| parts.io.into_inner())
+    ControlFlow::Break(unread.then(|| parts.io.into_inner().into_inner()))
 }
 
 /// Drives HTTP/2 to its end. hyper pings a silent peer away; one that answers pings but neither

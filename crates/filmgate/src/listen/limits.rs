@@ -5,6 +5,9 @@ use std::time::Duration;
 /// What hyper accepts as its smallest read buffer.
 const HEADER_BUFFER_BYTES_MIN: usize = 8 * 1024;
 
+/// Cameras take a photo a second: one that takes longer to arrive comes over a poor line.
+pub const BODY_CRAWL_TIME: Duration = Duration::from_secs(1);
+
 /// How long and how large each part of a connection may be.
 #[derive(Clone, Debug)]
 pub struct ListenLimits {
@@ -19,6 +22,9 @@ pub struct ListenLimits {
     pub body_grace: Duration,
     /// The average a body must keep once its grace is over. Zero: no floor.
     pub body_rate_min_bytes_per_second: u64,
+    /// A body that its reader waited for so long crawls: its connection holds no buffers until all of it is there, and is
+    /// told in steps of what has come. Over HTTP/1, where the length is known.
+    pub body_crawl_time: Duration,
     /// The longest a body of unknown length may take. One of known length gets
     /// `body_grace + length / body_rate_min_bytes_per_second`, which the floor implies.
     pub body_total_timeout: Duration,
@@ -51,6 +57,7 @@ impl Default for ListenLimits {
             body_idle_timeout: Duration::from_secs(30),
             body_grace: Duration::from_secs(30),
             body_rate_min_bytes_per_second: 256,
+            body_crawl_time: BODY_CRAWL_TIME,
             body_total_timeout: Duration::from_secs(3600),
             write_timeout: Duration::from_secs(30),
             connections_max: 10_000,

@@ -32,6 +32,7 @@ mod accept;
 mod bind;
 mod body;
 mod connection;
+mod crawl;
 mod edge;
 mod limits;
 mod service;
@@ -51,7 +52,7 @@ pub use accept::{Drained, serve};
 pub use bind::{BindError, bind};
 pub use body::{BodyTimeout, body_timeout};
 pub use edge::{Refusal, inspect};
-pub use limits::ListenLimits;
+pub use limits::{BODY_CRAWL_TIME, ListenLimits};
 pub use shutdown::{Stage, signals};
 pub use tls::{Tls, TlsError, TlsFiles};
 

@@ -6,15 +6,15 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::CONNECTION;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Request, Response, Uri};
+use axum::http::{HeaderValue, Request, Response, Uri, Version};
 use axum::routing::future::RouteFuture;
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame, SizeHint};
@@ -22,6 +22,7 @@ use hyper::body::Incoming;
 use tower::Service as _;
 
 use super::body::GuardedBody;
+use super::crawl::Rest;
 use super::edge;
 use super::limits::ListenLimits;
 use super::{Peer, Render};
@@ -41,9 +42,19 @@ pub(super) enum BodyState {
 }
 
 /// What the requests of one connection share with the task that drives it.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Connection {
     body: AtomicU8,
+    /// HTTP/1: the answer under way. hyper drives it through here, so that it outlives hyper's hold on the connection.
+    answer: Mutex<Option<Answer>>,
+    /// HTTP/1: the client wants the connection closed after this answer.
+    closes: AtomicBool,
+    /// HTTP/1: the body crawls, and could leave hyper.
+    crawls: AtomicBool,
+    /// HTTP/1: hyper could not yet write all that it has.
+    unwritten: AtomicBool,
+    /// HTTP/1: where the body goes on, once hyper has let go.
+    rest: Mutex<Option<Arc<dyn Rest>>>,
     /// HTTP/2: requests whose answer is not yet out.
     in_flight: AtomicUsize,
     /// HTTP/2: answers of which a piece was taken and no further one asked for.
@@ -68,6 +79,42 @@ impl Connection {
 
     pub(super) fn body_unread(&self) -> bool {
         self.body() != BodyState::Whole
+    }
+
+    fn answer(&self) -> MutexGuard<'_, Option<Answer>> {
+        self.answer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rest(&self) -> MutexGuard<'_, Option<Arc<dyn Rest>>> {
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The body says that it crawls.
+    pub(super) fn set_crawls(&self) {
+        self.crawls.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether what hyper wrote last was not taken.
+    pub(super) fn set_unwritten(&self, unwritten: bool) {
+        self.unwritten.store(unwritten, Ordering::Relaxed);
+    }
+
+    /// The answer under way, where its body crawls: hyper is no longer needed for it.
+    pub(super) fn take_crawling(&self) -> Option<Answer> {
+        let is_free = self.crawls.load(Ordering::Relaxed) && !self.unwritten.load(Ordering::Relaxed);
+        if is_free && self.crawls.swap(false, Ordering::Relaxed) { self.answer().take() } else { None }
+    }
+
+    pub(super) fn lend(&self, rest: Arc<dyn Rest>) {
+        *self.rest() = Some(rest);
+    }
+
+    pub(super) fn borrow_rest(&self) -> Option<Arc<dyn Rest>> {
+        self.rest().take()
+    }
+
+    pub(super) fn closes(&self) -> bool {
+        self.closes.load(Ordering::Relaxed)
     }
 
     pub(super) fn in_flight(&self) -> usize {
@@ -97,11 +144,12 @@ pub(super) struct EdgeService {
 impl hyper::service::Service<Request<Incoming>> for EdgeService {
     type Response = Response<AnswerBody>;
     type Error = Infallible;
-    type Future = Answer;
+    type Future = Answering;
 
-    fn call(&self, request: Request<Incoming>) -> Answer {
+    fn call(&self, request: Request<Incoming>) -> Answering {
         let (mut head, body) = request.into_parts();
         let length_known = body.size_hint().exact().is_some();
+        let may_crawl = !self.multiplexed && length_known && !body.is_end_stream() && head.version == Version::HTTP_11;
         let body = if body.is_end_stream() {
             self.connection.set_body(BodyState::Whole);
             Body::empty()
@@ -110,6 +158,7 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
                 detach(&mut head);
             }
             let connection = (!self.multiplexed).then(|| Arc::clone(&self.connection));
+            self.connection.closes.store(edge::closes(&head.headers), Ordering::Relaxed);
             Body::new(GuardedBody::new(body, Arc::clone(&self.limits), connection))
         };
         let way = match edge::inspect(&head) {
@@ -130,7 +179,49 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
             }
         };
         let in_flight = self.multiplexed.then(|| InFlight::new(Arc::clone(&self.connection)));
-        Answer { way, connection: Arc::clone(&self.connection), length_known, in_flight }
+        let answer = Answer { way, connection: Arc::clone(&self.connection), length_known, in_flight };
+        if may_crawl {
+            *self.connection.answer() = Some(answer);
+            Answering::Kept(Kept(Arc::clone(&self.connection)))
+        } else {
+            Answering::Own(answer)
+        }
+    }
+}
+
+/// What hyper drives.
+#[allow(clippy::large_enum_variant, reason = "hyper holds it anyway, and a box is an allocation for each request")]
+pub(super) enum Answering {
+    Own(Answer),
+    Kept(Kept),
+}
+
+impl Future for Answering {
+    type Output = Result<Response<AnswerBody>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Own(answer) => Pin::new(answer).poll(cx),
+            Self::Kept(kept) => {
+                let mut answer = kept.0.answer();
+                // None only once it was taken, and then hyper is about to be dropped.
+                let Some(under_way) = answer.as_mut() else { return Poll::Pending };
+                let given = ready!(Pin::new(under_way).poll(cx));
+                *answer = None;
+                Poll::Ready(given)
+            }
+        }
+    }
+}
+
+/// An answer that is kept with its connection.
+pub(super) struct Kept(Arc<Connection>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // Where hyper gives the connection up, the handler must not be left over. It holds the connection's state, too.
+        let left_over = self.0.answer().take();
+        drop(left_over);
     }
 }
 

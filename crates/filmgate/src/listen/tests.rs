@@ -3,6 +3,7 @@
 //! Each test makes short only the limit it is about and leaves the others far away, and asserts
 //! outcomes and order, so that a busy machine makes it slow and not wrong.
 
+mod crawl;
 mod edge;
 mod guard;
 mod pressure;

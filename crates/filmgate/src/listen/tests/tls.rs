@@ -13,7 +13,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use super::super::TlsFiles;
 use super::*;
 
-struct Pair {
+pub(super) struct Pair {
     certificate: CertificateDer<'static>,
     key_pem: String,
     certificate_pem: String,
@@ -38,15 +38,19 @@ fn write(files: &TlsFiles, pair: &Pair) {
 }
 
 fn start_tls(limits: ListenLimits) -> (Server, Tls, Pair, TempDir) {
+    start_tls_with(routes(), limits)
+}
+
+pub(super) fn start_tls_with(router: Router, limits: ListenLimits) -> (Server, Tls, Pair, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let pair = pair();
     write(&files_in(folder.path()), &pair);
     let tls = Tls::load(files_in(folder.path())).unwrap();
-    let server = start_with(routes(), limits, Some(tls.clone()));
+    let server = start_with(router, limits, Some(tls.clone()));
     (server, tls, pair, folder)
 }
 
-async fn connect(server: &Server, trusted: &Pair, alpn: &[&[u8]]) -> io::Result<TlsStream<TcpStream>> {
+pub(super) async fn connect(server: &Server, trusted: &Pair, alpn: &[&[u8]]) -> io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.certificate.clone()).unwrap();
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
