@@ -82,7 +82,8 @@ impl Staging {
         self.hasher.update(&bytes);
         self.size_bytes += bytes.len() as u64;
         self.rest.push(bytes);
-        if self.rest.len() >= SLOW_BUFFER_BYTES && !self.may_wait() { self.flush().await } else { Ok(()) }
+        // Boxed: an upload that waits for its client holds no room for this.
+        if self.rest.len() >= SLOW_BUFFER_BYTES && !self.may_wait() { Box::pin(self.flush()).await } else { Ok(()) }
     }
 
     /// Whether what is held may stay in memory.

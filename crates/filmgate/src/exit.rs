@@ -1,5 +1,5 @@
-//! The one way out: every answer gets its request id, its common headers, its metrics and its line in the log, and an
-//! error its words.
+//! The one way out: every answer gets its request id, its common headers, the hints to cameras, its metrics and its line in
+//! the log, and an error its words.
 //!
 //! Privacy invariant: the log and the metrics know the route's template, never the path: ids of sessions and photos
 //! are in paths.
@@ -13,6 +13,7 @@ use axum::response::Response;
 
 use crate::app::App;
 use crate::error::Error;
+use crate::routes::hints;
 
 /// The id of one request, in its extensions.
 #[derive(Clone, Debug)]
@@ -56,6 +57,7 @@ pub async fn exit(State(app): State<App>, mut request: Request, next: Next) -> R
 
     let mut response = next.run(request).await;
 
+    hints::add(&app, &route, &mut response);
     if let Some(error) = response.extensions_mut().remove::<Error>() {
         app.metrics.refused(error.code);
         if let Some(cause) = &error.cause {

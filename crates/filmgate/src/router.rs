@@ -76,14 +76,17 @@ pub fn router(app: App) -> Router {
         routes = routes.route("/api/v1/docs", get(pages::api_docs));
     }
     routes
-        .route_layer(from_fn_with_state(app.clone(), r::hints::hints))
         .fallback(async || Error::not_found())
         .method_not_allowed_fallback(async || Error::method_not_allowed())
-        .layer(Extension(r::task_events::Streams::default()))
-        .layer(Extension(r::export::Exports::default()))
-        .layer(Extension(r::doctor::LastExamination::default()))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(app.clone(), exit::exit))
+        // In one, from the outermost inwards: each `layer` of the router costs every request a box, and a slow upload its
+        // memory for as long as it lasts.
+        .layer((
+            from_fn_with_state(app.clone(), exit::exit),
+            CatchPanicLayer::custom(panicked),
+            Extension(r::task_events::Streams::default()),
+            Extension(r::export::Exports::default()),
+            Extension(r::doctor::LastExamination::default()),
+        ))
         .with_state(app)
 }
 

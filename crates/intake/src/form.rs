@@ -144,7 +144,8 @@ impl FormReader<'_> {
         } else {
             let mut staging = self.intake.blobs.stage();
             self.pour(parts, &mut staging, limits.upload_bytes_max, too_large).await?;
-            let (blob, structure) = staging.finish(move |file| imaging::inspect(file, &limits.image)).await?;
+            let finish = staging.finish(move |file| imaging::inspect(file, &limits.image));
+            let (blob, structure) = Box::pin(finish).await?;
             (blob.sha256, Some((blob, structure)))
         };
         digest.add("photo", &key, &sha256);

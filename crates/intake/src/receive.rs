@@ -306,3 +306,27 @@ pub(crate) fn takes(kind: &FormKind, gate: &SessionGate) -> Result<(), Refusal> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+
+    use bytes::Bytes;
+    use futures_util::Stream;
+
+    use super::{BodyError, Upload};
+    use crate::Intake;
+
+    fn size_of_future<A, F: Future>(_: impl FnOnce(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Ten thousand slow uploads hold it ten thousand times, for minutes.
+    #[test]
+    fn who_waits_for_a_slow_client_holds_little() {
+        type Body = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>;
+        let size =
+            size_of_future(|(intake, upload, body): (&'static Intake, Upload, Body)| intake.receive(upload, body));
+        assert!(size <= 4500, "{size} bytes: box what waits for the disk or the catalog");
+    }
+}

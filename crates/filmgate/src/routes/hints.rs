@@ -1,9 +1,7 @@
 //! The live hints: what the server asks of cameras, on every answer to an upload, whatever its status. How hard it is
 //! pressed, and what follows from that, is `intake`'s.
 
-use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::app::App;
@@ -18,12 +16,11 @@ const QUALITY: HeaderName = HeaderName::from_static("filmgate-quality");
 
 const UPLOADS: &str = "/assessment/camera/upload";
 
-/// Adds the hints to an answer. Where nothing is asked, there is no header, and a page goes back to its settings.
-pub async fn hints(State(app): State<App>, request: Request, next: Next) -> Response {
-    let is_upload = request.extensions().get::<MatchedPath>().is_some_and(|path| path.as_str().starts_with(UPLOADS));
-    let mut response = next.run(request).await;
-    if !is_upload {
-        return response;
+/// Adds the hints to an answer of this route. Where nothing is asked, there is no header, and a page goes back to its
+/// settings.
+pub fn add(app: &App, route: &str, response: &mut Response) {
+    if !route.starts_with(UPLOADS) {
+        return;
     }
     let wish = app.intake.wish();
     if wish != intake::Wish::default() {
@@ -45,7 +42,6 @@ pub async fn hints(State(app): State<App>, request: Request, next: Next) -> Resp
     {
         response.headers_mut().insert(QUALITY, value);
     }
-    response
 }
 
 /// Whether all of a form's frames are the timer's, as its header says. Silence counts as an event: nobody loses by it.

@@ -5,7 +5,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
-use intake::{BodyError, FormKind, Receipt, Skipped, StoredCapture, Upload};
+use intake::{BodyError, FormKind, Receipt, Refusal, Skipped, StoredCapture, Upload};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -132,7 +132,7 @@ pub struct BatchForm {
               (status = "default", response = SnafuResponse)))]
 pub async fn upload_batch(State(app): State<App>, caller: SignedIn, request: Request) -> Result<Response> {
     let preferences = Preferences::of(request.headers());
-    let receipt = receive(&app, &caller, FormKind::Batch, request).await?;
+    let receipt = receive(&app, &caller, FormKind::Batch, request)?.await?;
     let replayed = receipt.replayed;
     // Kept by a version without tasks, an answer can only name captures.
     let has_tasks = receipt.task_ids.len() == receipt.captures.len();
@@ -168,8 +168,13 @@ fn queued(receipt: Receipt) -> Response {
     (StatusCode::ACCEPTED, Json(answer)).into_response()
 }
 
-/// Hands a form to intake as it streams in.
-pub(super) async fn receive(app: &App, caller: &SignedIn, kind: FormKind, request: Request) -> Result<Receipt> {
+/// Hands a form to intake as it streams in. Not async itself: the request would be held beside what is made of it.
+pub(super) fn receive(
+    app: &App,
+    caller: &SignedIn,
+    kind: FormKind,
+    request: Request,
+) -> Result<impl Future<Output = Result<Receipt, Refusal>>> {
     let headers = request.headers();
     let upload = Upload {
         uploader: caller.uploader(),
@@ -180,7 +185,7 @@ pub(super) async fn receive(app: &App, caller: &SignedIn, kind: FormKind, reques
         of_timer: super::hints::is_of_timer(headers),
     };
     let body = request.into_body().into_data_stream();
-    Ok(app.intake.receive(upload, body.map(|chunk| chunk.map_err(|error| body_error(&error)))).await?)
+    Ok(app.intake.receive(upload, body.map(|chunk| chunk.map_err(|error| body_error(&error)))))
 }
 
 /// Says that the answer is an earlier one.
@@ -206,7 +211,7 @@ fn boundary(headers: &HeaderMap) -> Result<String> {
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
-    key.to_str().map(|key| Some(key.to_owned())).map_err(|_| intake::Refusal::BadIdempotencyKey.into())
+    key.to_str().map(|key| Some(key.to_owned())).map_err(|_| Refusal::BadIdempotencyKey.into())
 }
 
 fn body_error(error: &axum::Error) -> BodyError {

@@ -57,7 +57,7 @@ pub async fn upload_single(
     PathVariable(session_id): PathVariable,
     request: Request,
 ) -> Result<Response> {
-    let receipt = receive(&app, &caller, FormKind::Single { session_id }, request).await?;
+    let receipt = receive(&app, &caller, FormKind::Single { session_id }, request)?.await?;
     let replayed = receipt.replayed;
     let stored = receipt.captures.into_iter().next().ok_or_else(|| Error::internal("a receipt without a capture"))?;
     let answer = SingleUploaded {
