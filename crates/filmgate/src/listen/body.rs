@@ -2,8 +2,8 @@
 //!
 //! **Owns** the clock of one body: idle, average rate, total, and from when on it crawls. **Promises** one timer a body, made
 //! only when the client is first waited for; no timer and no allocation for a chunk. **Leaves**
-//! to the handler what to answer: the error it meets holds a [`BodyTimeout`]; to [`crawl`](super::crawl) where
-//! a crawling body goes on.
+//! to the handler what to answer: the error it meets holds a [`BodyTimeout`]; to [`direct`](super::direct) where
+//! a large body goes on.
 
 use std::error::Error;
 use std::fmt;
@@ -17,12 +17,9 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use super::crawl::{MARK_BYTES, Rest};
+use super::direct::{LARGE_BYTES_MIN, Rest};
 use super::limits::ListenLimits;
 use super::service::{BodyState, Connection};
-
-/// A body of which less is missing is nearly there.
-const CRAWL_BYTES_MIN: u64 = 2 * MARK_BYTES;
 
 /// Why a body was given up. Answer 408.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +70,7 @@ pub(super) struct GuardedBody<B> {
     connection: Option<Arc<Connection>>,
     /// Of which length, where it says so.
     length_bytes: Option<u64>,
-    /// Where it goes on since hyper let go of it.
+    /// Where it goes on since hyper has let go.
     rest: Option<Arc<dyn Rest>>,
     deadline: Instant,
     received_bytes: u64,
@@ -83,6 +80,7 @@ pub(super) struct GuardedBody<B> {
     waited: Duration,
     waiting_since: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
+    crawls: bool,
     ended: bool,
 }
 
@@ -107,6 +105,7 @@ impl<B: Body> GuardedBody<B> {
             waited: Duration::ZERO,
             waiting_since: None,
             timer: None,
+            crawls: false,
             ended: false,
         }
     }
@@ -164,15 +163,18 @@ impl<B: Body> GuardedBody<B> {
         Poll::Pending
     }
 
-    /// A body that has kept its reader waiting for so long, and of which much is missing, crawls.
-    fn look_for_crawl(&self, this_wait: Duration) {
-        let is_much = self.left_bytes().is_some_and(|left| left >= CRAWL_BYTES_MIN);
-        if self.rest.is_none()
-            && is_much
-            && self.waited + this_wait >= self.limits.body_crawl_time / 2
-            && let Some(connection) = &self.connection
-        {
-            connection.set_crawls();
+    /// A body that has kept its reader waiting for so long crawls.
+    fn look_for_crawl(&mut self, this_wait: Duration) {
+        self.crawls |= self.waited + this_wait >= self.limits.body_crawl_time / 2;
+        if !self.crawls {
+            return;
+        }
+        match (&self.rest, &self.connection) {
+            (Some(rest), _) => rest.crawls(),
+            (None, Some(connection)) if self.left_bytes().is_some_and(|left| left >= LARGE_BYTES_MIN) => {
+                connection.set_large();
+            }
+            (None, _) => {}
         }
     }
 
@@ -193,6 +195,9 @@ where
             // hyper passes on what it had read, and then ends as if that were all.
             if let Poll::Ready(None | Some(Err(_))) = &polled {
                 self.rest = self.connection.as_ref().and_then(|connection| connection.borrow_rest());
+                if let Some(rest) = self.rest.as_ref().filter(|_| self.crawls) {
+                    rest.crawls();
+                }
             }
             if self.rest.is_none() {
                 return polled.map(|frame| frame.map(|frame| frame.map_err(Into::into)));

@@ -25,7 +25,7 @@ use tokio_io_timeout::TimeoutWriter;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::crawl::{Crawling, Watched, Wire};
+use super::direct::{Direct, Watched, Wire};
 use super::limits::ListenLimits;
 use super::service::{Connection, EdgeService};
 use super::shutdown::{Stage, reached};
@@ -154,19 +154,18 @@ async fn handshake(shared: &Shared, tls: &Tls, tcp: TcpStream, addr: SocketAddr)
 /// still be sending something nobody will read.
 async fn http1<S: Wire>(shared: &Shared, mut wire: S, peer: Peer, stage: &mut watch::Receiver<Stage>) -> Option<S> {
     loop {
-        let crawling = match by_hyper(shared, wire, peer, stage).await {
-            ControlFlow::Continue(crawling) => crawling,
+        let direct = match by_hyper(shared, wire, peer, stage).await {
+            ControlFlow::Continue(direct) => direct,
             ControlFlow::Break(unread) => return unread,
         };
-        // Boxed: few connections need the room.
-        wire = match Box::pin(crawling.finish(&shared.cut, peer, stage)).await {
+        wire = match Box::pin(direct.finish(&shared.cut, peer, stage)).await {
             ControlFlow::Continue(wire) => wire,
             ControlFlow::Break(unread) => return unread,
         };
     }
 }
 
-/// Lets hyper drive a connection to its end, or until a body crawls.
+/// Lets hyper drive a connection to its end, or until a large body comes.
 ///
 /// hyper also offers `without_shutdown`, but where a body was refused that reports the end while
 /// most of a large answer is still in hyper's buffer: 4 of 24 MB arrived. So hyper flushes and
@@ -176,11 +175,11 @@ async fn by_hyper<S: Wire>(
     wire: S,
     peer: Peer,
     stage: &mut watch::Receiver<Stage>,
-) -> ControlFlow<Option<S>, Crawling<S>> {
+) -> ControlFlow<Option<S>, Direct<S>> {
     let state = Arc::new(Connection::default());
     let service = shared.service(peer, &state, false);
     let io = TokioIo::new(Watched::new(wire, Arc::clone(&state)));
-    // Boxed: a body that crawls goes on without it.
+    // Boxed: a large body goes on without it.
     let mut connection = Box::new(shared.http1.serve_connection(io, service));
     let mut wanted = Stage::Draining;
     let ended = loop {
@@ -188,10 +187,10 @@ async fn by_hyper<S: Wire>(
             // The connection first: what it finds of its body is seen by the next branch.
             biased;
             ended = &mut connection => break ended,
-            answer = poll_fn(|_| state.take_crawling().map_or(Poll::Pending, Poll::Ready)) => {
+            answer = poll_fn(|_| state.take_large().map_or(Poll::Pending, Poll::Ready)) => {
                 let parts = connection.into_parts();
                 let wire = parts.io.into_inner().into_inner();
-                return ControlFlow::Continue(Crawling::new(wire, &parts.read_buf, answer, state));
+                return ControlFlow::Continue(Direct::new(wire, &parts.read_buf, answer, state));
             }
             () = reached(stage, wanted) => {
                 if *stage.borrow() == Stage::Cut {

@@ -5,7 +5,7 @@
 //! without percent signs. **Leaves** encoded slashes and dots to the routes: they are opaque ids
 //! there and never become a file's name.
 
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
 
@@ -31,6 +31,8 @@ const FRAMING_AMBIGUOUS: Refusal =
     bad_request("framing_ambiguous", "The request has both Content-Length and Transfer-Encoding; send one.");
 const NOT_FOUND: Refusal =
     Refusal { status: StatusCode::NOT_FOUND, code: "not_found", message: "There is nothing here." };
+
+const MULTIPART: &[u8] = b"multipart/form-data";
 
 /// Looks at a request's head; what it refuses must not reach a route.
 pub fn inspect(head: &Parts) -> Result<(), Refusal> {
@@ -140,6 +142,12 @@ fn hex_digit(byte: u8) -> Option<u8> {
         b'A'..=b'F' => Some(byte - b'A' + 10),
         _ => None,
     }
+}
+
+/// Whether the body is a form with files.
+pub(super) fn is_form(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    kind.get(..MULTIPART.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(MULTIPART))
 }
 
 /// Whether the client wants its connection closed after the answer.

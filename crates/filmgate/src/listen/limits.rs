@@ -22,8 +22,8 @@ pub struct ListenLimits {
     pub body_grace: Duration,
     /// The average a body must keep once its grace is over. Zero: no floor.
     pub body_rate_min_bytes_per_second: u64,
-    /// A body that its reader waited for so long crawls: its connection holds no buffers until all of it is there, and is
-    /// told in steps of what has come. Over HTTP/1, where the length is known.
+    /// A body that its reader waited for so long crawls: it is told in steps of what has come. Over HTTP/1, where the
+    /// length is known and large.
     pub body_crawl_time: Duration,
     /// The longest a body of unknown length may take. One of known length gets
     /// `body_grace + length / body_rate_min_bytes_per_second`, which the floor implies.
@@ -33,11 +33,9 @@ pub struct ListenLimits {
     /// Connections at once; one more gets a 503. Each takes a descriptor, and an upload takes a
     /// second one for its file while there are enough: stay below three quarters of the limit.
     pub connections_max: usize,
-    /// hyper's read buffer. It caps the request's header: a cookie that does not fit is a 431.
-    /// It is also most of what a slow upload costs. Measured with 9,000 at 1 KB/s: 15 KB each,
-    /// whatever the size; after a fast first 100 KB, 18 KB each at 8 KB and 35 KB at 16 KB.
-    /// hyper takes nothing below 8 KB, so smaller values are raised to it. Over HTTP/2 it caps
-    /// the header list.
+    /// hyper's read buffer. It caps the request's header: a cookie that does not fit is a 431. It is also most of what a
+    /// connection holds between two requests, or with a body that hyper reads, a small one. hyper takes nothing below 8 KB,
+    /// so smaller values are raised to it. Over HTTP/2 it caps the header list.
     pub header_buffer_bytes: usize,
     /// The most that is read and thrown away after an early answer.
     pub linger_bytes_max: u64,

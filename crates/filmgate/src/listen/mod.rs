@@ -32,7 +32,7 @@ mod accept;
 mod bind;
 mod body;
 mod connection;
-mod crawl;
+mod direct;
 mod edge;
 mod limits;
 mod service;

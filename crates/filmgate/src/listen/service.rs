@@ -12,9 +12,9 @@ use std::task::{Context, Poll, ready};
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::CONNECTION;
+use axum::http::header::{CONNECTION, EXPECT};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Request, Response, Uri, Version};
+use axum::http::{HeaderValue, Method, Request, Response, Uri, Version};
 use axum::routing::future::RouteFuture;
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame, SizeHint};
@@ -22,7 +22,7 @@ use hyper::body::Incoming;
 use tower::Service as _;
 
 use super::body::GuardedBody;
-use super::crawl::Rest;
+use super::direct::{LARGE_BYTES_MIN, Rest};
 use super::edge;
 use super::limits::ListenLimits;
 use super::{Peer, Render};
@@ -49,11 +49,12 @@ pub(super) struct Connection {
     answer: Mutex<Option<Answer>>,
     /// HTTP/1: the client wants the connection closed after this answer.
     closes: AtomicBool,
-    /// HTTP/1: the body crawls, and could leave hyper.
-    crawls: AtomicBool,
+    /// HTTP/1: the body is large, and hyper could let go of the connection.
+    is_large: AtomicBool,
     /// HTTP/1: hyper could not yet write all that it has.
     unwritten: AtomicBool,
-    /// HTTP/1: where the body goes on, once hyper has let go.
+    /// HTTP/1: where the body goes on, once hyper has let go. It is read by the task that drives the connection: another
+    /// could find the body ended before this is set.
     rest: Mutex<Option<Arc<dyn Rest>>>,
     /// HTTP/2: requests whose answer is not yet out.
     in_flight: AtomicUsize,
@@ -89,9 +90,9 @@ impl Connection {
         self.rest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The body says that it crawls.
-    pub(super) fn set_crawls(&self) {
-        self.crawls.store(true, Ordering::Relaxed);
+    /// The body could be read without hyper.
+    pub(super) fn set_large(&self) {
+        self.is_large.store(true, Ordering::Relaxed);
     }
 
     /// Whether what hyper wrote last was not taken.
@@ -99,10 +100,10 @@ impl Connection {
         self.unwritten.store(unwritten, Ordering::Relaxed);
     }
 
-    /// The answer under way, where its body crawls: hyper is no longer needed for it.
-    pub(super) fn take_crawling(&self) -> Option<Answer> {
-        let is_free = self.crawls.load(Ordering::Relaxed) && !self.unwritten.load(Ordering::Relaxed);
-        if is_free && self.crawls.swap(false, Ordering::Relaxed) { self.answer().take() } else { None }
+    /// The answer under way, where its body is large and hyper has nothing left to write: it is no longer needed for it.
+    pub(super) fn take_large(&self) -> Option<Answer> {
+        let is_free = self.is_large.load(Ordering::Relaxed) && !self.unwritten.load(Ordering::Relaxed);
+        if is_free && self.is_large.swap(false, Ordering::Relaxed) { self.answer().take() } else { None }
     }
 
     pub(super) fn lend(&self, rest: Arc<dyn Rest>) {
@@ -148,8 +149,15 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
 
     fn call(&self, request: Request<Incoming>) -> Answering {
         let (mut head, body) = request.into_parts();
-        let length_known = body.size_hint().exact().is_some();
-        let may_crawl = !self.multiplexed && length_known && !body.is_end_stream() && head.version == Version::HTTP_11;
+        let length = body.size_hint().exact();
+        // Forms alone: nothing else here is both large and slow, and their answers are short.
+        let is_large = !self.multiplexed
+            && head.version == Version::HTTP_11
+            && head.method == Method::POST
+            && edge::is_form(&head.headers)
+            && length.is_some_and(|length| length >= LARGE_BYTES_MIN);
+        // Who waits for a "100 Continue" gets it from hyper, once somebody asks for the body; later is early enough then.
+        let is_directly = is_large && !head.headers.contains_key(EXPECT);
         let body = if body.is_end_stream() {
             self.connection.set_body(BodyState::Whole);
             Body::empty()
@@ -161,6 +169,8 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
             self.connection.closes.store(edge::closes(&head.headers), Ordering::Relaxed);
             Body::new(GuardedBody::new(body, Arc::clone(&self.limits), connection))
         };
+        // Set anew: of an earlier request it may be left over.
+        self.connection.is_large.store(is_directly, Ordering::Relaxed);
         let way = match edge::inspect(&head) {
             Ok(()) => {
                 head.extensions.insert(self.peer);
@@ -179,8 +189,9 @@ impl hyper::service::Service<Request<Incoming>> for EdgeService {
             }
         };
         let in_flight = self.multiplexed.then(|| InFlight::new(Arc::clone(&self.connection)));
-        let answer = Answer { way, connection: Arc::clone(&self.connection), length_known, in_flight };
-        if may_crawl {
+        let answer =
+            Answer { way, connection: Arc::clone(&self.connection), length_known: length.is_some(), in_flight };
+        if is_large {
             *self.connection.answer() = Some(answer);
             Answering::Kept(Kept(Arc::clone(&self.connection)))
         } else {

@@ -3,7 +3,7 @@
 //! Each test makes short only the limit it is about and leaves the others far away, and asserts
 //! outcomes and order, so that a busy machine makes it slow and not wrong.
 
-mod crawl;
+mod direct;
 mod edge;
 mod guard;
 mod pressure;
@@ -39,6 +39,7 @@ fn far() -> ListenLimits {
         header_read_timeout: HANG,
         body_idle_timeout: HANG,
         body_grace: HANG,
+        body_crawl_time: HANG,
         body_total_timeout: HANG,
         write_timeout: HANG,
         linger_timeout: HANG,

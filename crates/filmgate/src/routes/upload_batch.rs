@@ -1,5 +1,7 @@
 //! `POST /assessment/camera/upload`: any number of frames in one form.
 
+use std::pin::Pin;
+
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -168,13 +170,14 @@ fn queued(receipt: Receipt) -> Response {
     (StatusCode::ACCEPTED, Json(answer)).into_response()
 }
 
-/// Hands a form to intake as it streams in. Not async itself: the request would be held beside what is made of it.
+/// Hands a form to intake as it streams in. Boxed, and not async itself: what is made of the request, and the future of all
+/// that follows, would be held more than once, by each future around it.
 pub(super) fn receive(
     app: &App,
     caller: &SignedIn,
     kind: FormKind,
     request: Request,
-) -> Result<impl Future<Output = Result<Receipt, Refusal>>> {
+) -> Result<Pin<Box<impl Future<Output = Result<Receipt, Refusal>>>>> {
     let headers = request.headers();
     let upload = Upload {
         uploader: caller.uploader(),
@@ -185,7 +188,7 @@ pub(super) fn receive(
         of_timer: super::hints::is_of_timer(headers),
     };
     let body = request.into_body().into_data_stream();
-    Ok(app.intake.receive(upload, body.map(|chunk| chunk.map_err(|error| body_error(&error)))))
+    Ok(Box::pin(app.intake.receive(upload, body.map(|chunk| chunk.map_err(|error| body_error(&error))))))
 }
 
 /// Says that the answer is an earlier one.

@@ -1,4 +1,4 @@
-//! Bodies that crawl: without hyper, and unseen by anybody but for the pieces they come in.
+//! Large forms: without hyper, and unseen by anybody but for the pieces they come in.
 
 use std::sync::Arc;
 
@@ -33,6 +33,11 @@ fn server(limits: ListenLimits) -> Server {
     start(routes().route("/digest", post(digest)), limits)
 }
 
+/// The header of a form of this length.
+fn form_of(path: &str, length: usize) -> String {
+    post_of(path, length).replace("\r\n\r\n", "\r\nContent-Type: Multipart/Form-Data; boundary=x\r\n\r\n")
+}
+
 async fn send_slowly(client: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) {
     for piece in bytes.chunks(PIECE) {
         client.write_all(piece).await.unwrap();
@@ -58,7 +63,7 @@ async fn all_of_it_arrives_in_few_pieces_and_the_connection_goes_on() {
     let server = server(crawling());
     let mut client = server.connect().await;
     for _ in 0..2 {
-        client.write_all(post_of("/digest", LENGTH).as_bytes()).await.unwrap();
+        client.write_all(form_of("/digest", LENGTH).as_bytes()).await.unwrap();
         send_slowly(&mut client, &photo()).await;
         // The first ones were hyper's. Of the rest each has 8 KB, but the last.
         let pieces = pieces_of(&mut client).await;
@@ -68,10 +73,10 @@ async fn all_of_it_arrives_in_few_pieces_and_the_connection_goes_on() {
     }
 }
 
-/// The control: what hyper alone makes of it.
+/// The control: what is no form comes through hyper.
 #[tokio::test]
 async fn with_hyper_it_comes_in_many_pieces() {
-    let server = server(far());
+    let server = server(crawling());
     let mut client = server.connect().await;
     client.write_all(post_of("/digest", LENGTH).as_bytes()).await.unwrap();
     send_slowly(&mut client, &photo()).await;
@@ -83,18 +88,19 @@ async fn with_hyper_it_comes_in_many_pieces() {
 async fn what_waits_for_the_word_to_go_on_gets_it_once() {
     let server = server(crawling());
     let mut client = server.connect().await;
-    let head = post_of("/digest", LENGTH).replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n");
+    let head = form_of("/digest", LENGTH).replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n");
     client.write_all(head.as_bytes()).await.unwrap();
     read_until(&mut client, "HTTP/1.1 100 Continue\r\n\r\n").await;
     send_slowly(&mut client, &photo()).await;
-    pieces_of(&mut client).await;
+    let pieces = pieces_of(&mut client).await;
+    assert!(pieces < LENGTH / PIECE * 3 / 4, "{pieces}: it did not leave hyper");
 }
 
 #[tokio::test]
 async fn a_request_sent_behind_the_body_is_answered_or_the_client_is_told() {
     let server = server(crawling());
     let mut client = server.connect().await;
-    client.write_all(post_of("/digest", LENGTH).as_bytes()).await.unwrap();
+    client.write_all(form_of("/digest", LENGTH).as_bytes()).await.unwrap();
     let photo = photo();
     let (most, rest) = photo.split_at(LENGTH - 100);
     send_slowly(&mut client, most).await;
@@ -104,12 +110,31 @@ async fn a_request_sent_behind_the_body_is_answered_or_the_client_is_told() {
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("tls=false /"), "{answer}");
 }
 
+/// Answers much before it has seen the end of its body, once it is told to.
+async fn early(request: Request, told: Arc<Notify>) -> Body {
+    let mut body = request.into_body();
+    body.frame().await.unwrap().unwrap();
+    told.notified().await;
+    drop(body);
+    big().await
+}
+
 #[tokio::test]
 async fn an_earlier_answer_that_was_not_read_yet_is_not_lost() {
-    let server = server(crawling());
+    let told = Arc::new(Notify::new());
+    let early = {
+        let told = told.clone();
+        move |request: Request| early(request, told)
+    };
+    let server = start(routes().route("/digest", post(digest)).route("/early", post(early)), crawling());
     let mut client = server.connect().await;
-    client.write_all(b"GET /big HTTP/1.1\r\nHost: cam\r\n\r\n").await.unwrap();
-    client.write_all(post_of("/digest", LENGTH).as_bytes()).await.unwrap();
+    let head = "POST /early HTTP/1.1\r\nHost: cam\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+    client.write_all(head.as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    // The end of the first body and the second header are with hyper when the first is answered.
+    client.write_all(format!("0\r\n\r\n{}", form_of("/digest", LENGTH)).as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    told.notify_one();
     send_slowly(&mut client, &photo()).await;
     read_until(&mut client, "\r\n\r\n").await;
     let mut big = vec![0; BIG_BYTES];
@@ -119,10 +144,41 @@ async fn an_earlier_answer_that_was_not_read_yet_is_not_lost() {
 }
 
 #[tokio::test]
+async fn one_that_comes_fast_is_whole_too() {
+    let server = server(far());
+    let mut client = server.connect().await;
+    for _ in 0..3 {
+        client.write_all(&[form_of("/digest", LENGTH).as_bytes(), &photo()].concat()).await.unwrap();
+        pieces_of(&mut client).await;
+    }
+    let head = form_of("/digest", LENGTH).replace("\r\n\r\n", "\r\nConnection: keep-alive, Close\r\n\r\n");
+    // What nobody asked for stands behind it, and must not take the answer along.
+    client.write_all(&[head.as_bytes(), &photo(), b"\r\n\r\n"].concat()).await.unwrap();
+    let answer = read_to_end(&mut client).await.expect("reset");
+    assert!(answer.contains("connection: close") && answer.ends_with(" pieces"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_say_its_length_ends_with_the_connection() {
+    let slices = async |request: Request| {
+        take(request).await;
+        slices().await
+    };
+    let server = start(Router::new().route("/slices", post(slices)), far());
+    let mut client = server.connect().await;
+    client.write_all(form_of("/slices", LENGTH).as_bytes()).await.unwrap();
+    send_slowly(&mut client, &photo()).await;
+    let answer = read_to_end(&mut client).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("connection: close") && !head.contains("content-length"), "{head}");
+    assert!(body.len() == 64 * 1024 && body.bytes().all(|byte| byte == b'x'), "{}", body.len());
+}
+
+#[tokio::test]
 async fn who_leaves_in_the_middle_has_sent_no_body() {
     let server = server(crawling());
     let mut client = server.connect().await;
-    client.write_all(post_of("/digest", LENGTH).as_bytes()).await.unwrap();
+    client.write_all(form_of("/digest", LENGTH).as_bytes()).await.unwrap();
     send_slowly(&mut client, &photo()[..LENGTH / 2]).await;
     client.shutdown().await.unwrap();
     let answer = read_to_end(&mut client).await.unwrap();
@@ -134,7 +190,7 @@ async fn who_leaves_in_the_middle_has_sent_no_body() {
 async fn silence_in_the_middle_is_408() {
     let server = server(ListenLimits { body_idle_timeout: Duration::from_millis(400), ..crawling() });
     let mut client = server.connect().await;
-    client.write_all(post_of("/take", LENGTH).as_bytes()).await.unwrap();
+    client.write_all(form_of("/take", LENGTH).as_bytes()).await.unwrap();
     send_slowly(&mut client, &photo()[..LENGTH / 3]).await;
     let answer = read_to_end(&mut client).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 408") && answer.ends_with("Idle"), "{answer}");
@@ -151,7 +207,7 @@ async fn what_lies_in_the_kernel_has_come() {
     };
     let server = server(ListenLimits { body_rate_min_bytes_per_second: 500, ..limits });
     let mut client = server.connect().await;
-    client.write_all(post_of("/take", LENGTH).as_bytes()).await.unwrap();
+    client.write_all(form_of("/take", LENGTH).as_bytes()).await.unwrap();
     assert!(drip(&mut client, &[b'x'; 100], Duration::from_millis(50), 80).await, "taken for silence");
     client.write_all(&vec![b'x'; LENGTH - 8000]).await.unwrap();
     let answer = read_until(&mut client, &format!("took {LENGTH}")).await;
@@ -163,7 +219,7 @@ async fn a_drip_below_the_floor_is_408() {
     let limits = ListenLimits { body_grace: Duration::from_millis(200), ..crawling() };
     let server = server(ListenLimits { body_rate_min_bytes_per_second: 100_000, ..limits });
     let mut client = server.connect().await;
-    client.write_all(post_of("/take", LENGTH).as_bytes()).await.unwrap();
+    client.write_all(form_of("/take", LENGTH).as_bytes()).await.unwrap();
     let (mut reading, mut writing) = client.split();
     let answer = tokio::select! {
         answer = read_to_end(&mut reading) => answer.unwrap(),
@@ -186,7 +242,7 @@ async fn a_refusal_in_the_middle_is_seen() {
     let server = start(Router::new().route("/late", post(refuse_late)), crawling());
     let mut client = server.connect().await;
     let length = 20 * 1024 * 1024;
-    client.write_all(post_of("/late", length).as_bytes()).await.unwrap();
+    client.write_all(form_of("/late", length).as_bytes()).await.unwrap();
     send_slowly(&mut client, &photo()).await;
     // Sends all it has, and only then looks for an answer.
     client.write_all(&vec![b'x'; length - LENGTH]).await.unwrap();
@@ -199,7 +255,7 @@ async fn a_refusal_in_the_middle_is_seen() {
 async fn draining_lets_it_end_and_closes_its_connection() {
     let server = server(crawling());
     let mut client = server.connect().await;
-    client.write_all(post_of("/take", LENGTH).as_bytes()).await.unwrap();
+    client.write_all(form_of("/take", LENGTH).as_bytes()).await.unwrap();
     send_slowly(&mut client, &photo()[..LENGTH / 2]).await;
     server.stage.send(Stage::Draining).unwrap();
     send_slowly(&mut client, &photo()[LENGTH / 2..]).await;
@@ -217,7 +273,8 @@ async fn the_cut_ends_it_and_its_handler() {
             self.0.take().unwrap().send(()).ok();
         }
     }
-    for sent in [PIECE, LENGTH / 2] {
+    // With hyper, which the word to go on keeps it with, and without.
+    for expect in ["\r\nExpect: 100-continue\r\n\r\n", "\r\n\r\n"] {
         let (gone, is_gone) = oneshot::channel();
         let gone = Arc::new(std::sync::Mutex::new(Some(gone)));
         let inside = Arc::new(Notify::new());
@@ -229,10 +286,10 @@ async fn the_cut_ends_it_and_its_handler() {
                 take(request).await
             }
         };
-        let server = start(Router::new().route("/take", post(handler)), crawling());
+        let server = start(Router::new().route("/take", post(handler)), far());
         let mut client = server.connect().await;
-        client.write_all(post_of("/take", LENGTH).as_bytes()).await.unwrap();
-        send_slowly(&mut client, &photo()[..sent]).await;
+        client.write_all(form_of("/take", LENGTH).replace("\r\n\r\n", expect).as_bytes()).await.unwrap();
+        send_slowly(&mut client, &photo()[..LENGTH / 4]).await;
         inside.notified().await;
         server.stage.send(Stage::Cut).unwrap();
         assert_eq!(server.ended().await.cut, 1);
@@ -245,7 +302,7 @@ async fn through_tls_too() {
     let (server, _, pair, _folder) = super::tls::start_tls_with(routes().route("/digest", post(digest)), crawling());
     let mut client = super::tls::connect(&server, &pair, &[b"http/1.1"]).await.unwrap();
     for _ in 0..2 {
-        client.write_all(post_of("/digest", LENGTH).as_bytes()).await.unwrap();
+        client.write_all(form_of("/digest", LENGTH).as_bytes()).await.unwrap();
         send_slowly(&mut client, &photo()).await;
         let pieces = pieces_of(&mut client).await;
         assert!(pieces < LENGTH / PIECE * 3 / 4, "{pieces}: it did not leave hyper");
