@@ -102,7 +102,7 @@ impl Shared {
         Box::pin(socket)
     }
 
-    fn count_cut(&self) {
+    pub(super) fn count_cut(&self) {
         self.cut.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -158,7 +158,7 @@ async fn http1<S: Wire>(shared: &Shared, mut wire: S, peer: Peer, stage: &mut wa
             ControlFlow::Continue(direct) => direct,
             ControlFlow::Break(unread) => return unread,
         };
-        wire = match Box::pin(direct.finish(&shared.cut, peer, stage)).await {
+        wire = match Box::pin(direct.finish(shared, peer, stage)).await {
             ControlFlow::Continue(wire) => wire,
             ControlFlow::Break(unread) => return unread,
         };

@@ -12,7 +12,6 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
@@ -30,7 +29,7 @@ use tokio::sync::watch;
 use tokio_rustls::server::TlsStream;
 use tokio_util::io::poll_read_buf;
 
-use super::connection::Socket;
+use super::connection::{Shared, Socket};
 use super::service::{Answer, AnswerBody, Connection};
 use super::shutdown::{Stage, reached};
 use super::{Peer, edge};
@@ -220,7 +219,7 @@ impl<S: Wire> Direct<S> {
     /// one that was cut.
     pub(super) async fn finish(
         mut self,
-        cut: &AtomicUsize,
+        shared: &Shared,
         peer: Peer,
         stage: &mut watch::Receiver<Stage>,
     ) -> ControlFlow<Option<S>, S> {
@@ -230,7 +229,7 @@ impl<S: Wire> Direct<S> {
                 Ok(answer) = &mut self.answer => break answer,
                 () = reached(stage, wanted) => {
                     if *stage.borrow() == Stage::Cut {
-                        cut.fetch_add(1, Ordering::Relaxed);
+                        shared.count_cut();
                         return ControlFlow::Break(None);
                     }
                     wanted = Stage::Cut;
@@ -258,7 +257,7 @@ impl<S: Wire> Direct<S> {
                 ControlFlow::Break(None)
             }),
             () = reached(stage, Stage::Cut) => {
-                cut.fetch_add(1, Ordering::Relaxed);
+                shared.count_cut();
                 ControlFlow::Break(None)
             }
         }

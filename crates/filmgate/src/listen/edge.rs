@@ -32,8 +32,6 @@ const FRAMING_AMBIGUOUS: Refusal =
 const NOT_FOUND: Refusal =
     Refusal { status: StatusCode::NOT_FOUND, code: "not_found", message: "There is nothing here." };
 
-const MULTIPART: &[u8] = b"multipart/form-data";
-
 /// Looks at a request's head; what it refuses must not reach a route.
 pub fn inspect(head: &Parts) -> Result<(), Refusal> {
     // hyper reads such a body by its transfer encoding and drops the length, so both are rarely
@@ -144,10 +142,10 @@ fn hex_digit(byte: u8) -> Option<u8> {
     }
 }
 
-/// Whether the body is a form with files.
-pub(super) fn is_form(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    kind.get(..MULTIPART.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(MULTIPART))
+/// Whether the body is a form with files, by its content type.
+pub fn is_form(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("multipart/form-data")
 }
 
 /// Whether the client wants its connection closed after the answer.

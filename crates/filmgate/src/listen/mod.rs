@@ -51,7 +51,7 @@ use axum::response::Response;
 pub use accept::{Drained, serve};
 pub use bind::{BindError, bind};
 pub use body::{BodyTimeout, body_timeout};
-pub use edge::{Refusal, inspect};
+pub use edge::{Refusal, inspect, is_form};
 pub use limits::{BODY_CRAWL_TIME, ListenLimits};
 pub use shutdown::{Stage, signals};
 pub use tls::{Tls, TlsError, TlsFiles};

@@ -102,7 +102,7 @@ impl Connection {
 
     /// The answer under way, where its body is large and hyper has nothing left to write: it is no longer needed for it.
     pub(super) fn take_large(&self) -> Option<Answer> {
-        let is_free = self.is_large.load(Ordering::Relaxed) && !self.unwritten.load(Ordering::Relaxed);
+        let is_free = !self.unwritten.load(Ordering::Relaxed);
         if is_free && self.is_large.swap(false, Ordering::Relaxed) { self.answer().take() } else { None }
     }
 

@@ -25,7 +25,7 @@ use axum::routing::{any, get, post};
 use http_body_util::BodyExt as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::{Drained, ListenLimits, Peer, Stage, Tls, bind, body_timeout, serve};
@@ -136,6 +136,17 @@ async fn take(request: Request) -> Response {
         }
     }
     format!("took {bytes}").into_response()
+}
+
+/// Tells when it is dropped: what holds it is over.
+struct Gone(Option<oneshot::Sender<()>>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        if let Some(gone) = self.0.take() {
+            gone.send(()).ok();
+        }
+    }
 }
 
 /// Refuses without reading.

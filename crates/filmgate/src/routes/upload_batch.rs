@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::auth::SignedIn;
 use crate::config::Mode;
 use crate::error::{Error, Result};
+use crate::listen::is_form;
 
 /// What was stored.
 #[derive(Debug, Serialize, ToSchema)]
@@ -201,11 +202,10 @@ pub(super) fn with_replay_header(answer: impl IntoResponse, replayed: bool) -> R
 }
 
 fn boundary(headers: &HeaderMap) -> Result<String> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let essence = kind.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("multipart/form-data") {
+    if !is_form(headers) {
         return Err(Error::not_a_form());
     }
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     // Absent, it is the form that is malformed: intake says so.
     let parameters = kind.split(';').skip(1).filter_map(|parameter| parameter.trim().split_once('='));
     let boundary = parameters.into_iter().find(|(name, _)| name.trim().eq_ignore_ascii_case("boundary"));

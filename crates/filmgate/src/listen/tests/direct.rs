@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 use super::*;
 
@@ -267,12 +267,6 @@ async fn draining_lets_it_end_and_closes_its_connection() {
 
 #[tokio::test]
 async fn the_cut_ends_it_and_its_handler() {
-    struct Gone(Option<oneshot::Sender<()>>);
-    impl Drop for Gone {
-        fn drop(&mut self) {
-            self.0.take().unwrap().send(()).ok();
-        }
-    }
     // With hyper, which the word to go on keeps it with, and without.
     for expect in ["\r\nExpect: 100-continue\r\n\r\n", "\r\n\r\n"] {
         let (gone, is_gone) = oneshot::channel();

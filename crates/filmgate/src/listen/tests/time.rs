@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::oneshot;
-
 use super::*;
 
 const SHORT: Duration = Duration::from_millis(200);
@@ -106,18 +104,10 @@ async fn the_servers_own_slowness_is_not_held_against_the_client() {
 
 #[tokio::test]
 async fn a_client_that_never_reads_its_answer_is_closed() {
-    struct Held(Option<oneshot::Sender<()>>);
-    impl Drop for Held {
-        fn drop(&mut self) {
-            if let Some(gone) = self.0.take() {
-                gone.send(()).ok();
-            }
-        }
-    }
     let (gone, is_gone) = oneshot::channel();
     let gone = Arc::new(std::sync::Mutex::new(Some(gone)));
     let endless = move || async move {
-        let held = Held(gone.lock().unwrap().take());
+        let held = Gone(gone.lock().unwrap().take());
         Body::from_stream(futures_util::stream::repeat_with(move || {
             let _still = &held;
             Ok::<_, io::Error>(vec![0_u8; 64 * 1024])
