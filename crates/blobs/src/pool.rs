@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::metrics::PoolMetrics;
@@ -53,16 +53,22 @@ impl DiskPool {
         T: Send + 'static,
         F: FnOnce() -> Result<T> + Send + 'static,
     {
+        let (tell, outcome) = oneshot::channel();
+        // Nobody waiting any more is fine: it is done all the same.
+        let _abandoned = self.begin(Box::new(move || drop(tell.send(work()))))?;
+        outcome.await.map_err(|_| Error::Io(std::io::Error::other("a piece of disk work broke off")))?
+    }
+
+    /// Without types, so that it is compiled once and not for each piece of work.
+    fn begin(&self, work: Box<dyn FnOnce() + Send>) -> Result<Abandoned> {
         let threads = self.0.clone();
         let waiting = threads.line.wait();
-        let work = move || {
+        let runtime = self.0.runtime.as_ref().ok_or(Error::Stopped)?;
+        Ok(Abandoned(runtime.spawn_blocking(move || {
             drop(waiting);
             let _active = Active::of(&threads);
-            work()
-        };
-        let runtime = self.0.runtime.as_ref().ok_or(Error::Stopped)?;
-        let mut running = Abandoned(runtime.spawn_blocking(work));
-        (&mut running.0).await.map_err(|error| Error::Io(std::io::Error::other(error)))?
+            work();
+        })))
     }
 }
 
@@ -76,9 +82,9 @@ impl Drop for Threads {
 }
 
 /// Nobody waits any more for what was not begun.
-struct Abandoned<T>(JoinHandle<T>);
+struct Abandoned(JoinHandle<()>);
 
-impl<T> Drop for Abandoned<T> {
+impl Drop for Abandoned {
     fn drop(&mut self) {
         self.0.abort();
     }

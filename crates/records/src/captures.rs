@@ -4,8 +4,8 @@ use crate::db::{Conditions, Db, Row, ToValue, values};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::engine::RequestError;
 use crate::events::{self, EventKind};
+use crate::request::RequestError;
 use crate::sessions::hold_gate;
 use crate::tasks::{self, NewTask, TaskKind};
 use crate::users::timestamp;

@@ -5,18 +5,8 @@ use std::time::Duration;
 use crate::db::Db;
 use crate::metrics::Metrics;
 use crate::remembered::Version;
+use crate::request::{RequestError, request};
 use crate::{Error, Result, postgres, sqlite};
-
-/// An error of a request, with the engine's own inside where there is one.
-pub(crate) trait RequestError: From<Error> {
-    fn of_catalog(&self) -> Option<&Error>;
-}
-
-impl RequestError for Error {
-    fn of_catalog(&self) -> Option<&Error> {
-        Some(self)
-    }
-}
 
 /// What a write may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,16 +80,19 @@ impl Engine {
         self.transact(Touches::CapturesAlone, true, request).await
     }
 
-    async fn transact<T, E, F>(&self, touches: Touches, may_run_after_doubt: bool, request: F) -> Result<T, E>
+    async fn transact<T, E, F>(&self, touches: Touches, may_run_after_doubt: bool, ask: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: RequestError + Send + 'static,
         F: Fn(&Db<'_>) -> Result<T, E> + Send + 'static,
     {
+        let (request, answer) = request(ask);
         match self {
-            Self::Sqlite(engine) => engine.write(touches, move |db| request(&Db::Sqlite(db))).await,
-            Self::Postgres(engine) => engine.write(may_run_after_doubt, request).await,
+            Self::Sqlite(engine) => engine.write(touches, request)?,
+            Self::Postgres(engine) => engine.write(may_run_after_doubt, request).await?,
         }
+        // A writer that has ended drops what waits for it.
+        answer.await.unwrap_or_else(|_| Err(Error::Stopped.into()))
     }
 
     /// The version of what is remembered; none where nothing may be: several nodes share the catalog, or it is not
@@ -131,10 +124,12 @@ impl Engine {
         T: Send + 'static,
         F: Fn(&Db<'_>) -> Result<T> + Send + 'static,
     {
+        let (request, answer) = request(query);
         match self {
-            Self::Sqlite(engine) => engine.read(move |db| query(&Db::Sqlite(db))).await,
-            Self::Postgres(engine) => engine.read(query).await,
+            Self::Sqlite(engine) => engine.read(request).await?,
+            Self::Postgres(engine) => engine.read(request).await?,
         }
+        answer.await.map_err(|_| Error::Stopped)?
     }
 
     /// Runs `look` on one moment of the catalog, however long it takes.
@@ -143,10 +138,13 @@ impl Engine {
         T: Send + 'static,
         F: FnOnce(&Db<'_>) -> Result<T> + Send + 'static,
     {
+        let mut look = Some(look);
+        let (request, answer) = request(move |db| look.take().ok_or(Error::Stopped)?(db));
         match self {
-            Self::Sqlite(engine) => engine.snapshot(move |db| look(&Db::Sqlite(db))).await,
-            Self::Postgres(engine) => engine.snapshot(look).await,
+            Self::Sqlite(engine) => engine.snapshot(request).await?,
+            Self::Postgres(engine) => engine.snapshot(request).await?,
         }
+        answer.await.map_err(|_| Error::Stopped)?
     }
 
     pub(crate) async fn close(self) {

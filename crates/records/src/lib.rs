@@ -29,6 +29,7 @@ mod plans;
 mod postgres;
 mod processing;
 mod remembered;
+mod request;
 mod schema;
 mod seen;
 mod sessions;

@@ -26,8 +26,8 @@ use tokio_postgres::Config;
 use self::session::{Failure, Uncommitted, failure_of};
 pub(crate) use self::session::{Session, value};
 use crate::db::Db;
-use crate::engine::RequestError;
 use crate::metrics::Metrics;
+use crate::request::Request;
 use crate::tasks::Changes;
 use crate::{Error, Result, Sync};
 
@@ -99,8 +99,12 @@ struct Shared {
 }
 
 /// How one run of a request went.
-enum Run<T, E> {
-    Done(Result<T, E>),
+enum Run {
+    /// To its end, whose outcome it keeps itself. `is_engine_error`: that is an error which proves nothing of a run
+    /// before it.
+    Done { is_engine_error: bool },
+    /// The engine failed around it.
+    Failed(Error),
     /// Nothing was committed: the connection was lost, or another request was in the way.
     Again(Error, Failure),
     /// The commit was sent, and nothing was heard of it.
@@ -188,25 +192,16 @@ impl Engine {
     }
 
     /// Runs `query` on a connection of the pool, off the async threads.
-    pub(crate) async fn read<T, F>(&self, query: F) -> Result<T>
-    where
-        T: Send + 'static,
-        F: Fn(&Db<'_>) -> Result<T> + Send + 'static,
-    {
-        self.run(false, query, |session, query| match query(&Db::Postgres(session)) {
-            Err(error) => Run::of(error),
-            answer => Run::Done(answer),
+    pub(crate) async fn read(&self, query: Box<dyn Request>) -> Result<()> {
+        self.run(false, query, |session, query| match query.run(&Db::Postgres(session)) {
+            Ok(()) => Run::Done { is_engine_error: false },
+            Err(error) => Run::refused(error),
         })
         .await
     }
 
     /// Runs `request` in a transaction of its own. `again`: a request that was perhaps committed may be run again.
-    pub(crate) async fn write<T, E, F>(&self, again: bool, request: F) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: RequestError + Send + 'static,
-        F: Fn(&Db<'_>) -> Result<T, E> + Send + 'static,
-    {
+    pub(crate) async fn write(&self, again: bool, request: Box<dyn Request>) -> Result<()> {
         let metrics = &self.shared.metrics;
         metrics.write_queue.inc();
         let counted = metrics.clone();
@@ -215,17 +210,13 @@ impl Engine {
         outcome
     }
 
-    async fn run<T, E, F>(
+    /// Answers `request`, or fails where its own outcome does not count.
+    async fn run(
         &self,
         may_rerun_in_doubt: bool,
-        mut request: F,
-        run: impl Fn(&Session, &F) -> Run<T, E> + Clone + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: RequestError + Send + 'static,
-        F: Send + 'static,
-    {
+        mut request: Box<dyn Request>,
+        run: impl Fn(&Session, &mut dyn Request) -> Run + Clone + Send + 'static,
+    ) -> Result<()> {
         let deadline = self.deadline();
         let (mut doubt, mut meetings) = (None::<String>, 0);
         loop {
@@ -237,14 +228,14 @@ impl Engine {
                 Ok(connection) => connection,
                 Err(error) => {
                     self.heard(!matches!(error, Error::Unavailable(_)));
-                    return Err(given_up(error, doubt).into());
+                    return Err(given_up(error, doubt));
                 }
             };
             let session = Session::new(connection, Handle::current(), doubt.is_some());
             let go = run.clone();
             let ran = tokio::task::spawn_blocking(move || {
-                let outcome = go(&session, &request);
-                session.put_back(matches!(outcome, Run::Done(_) | Run::Again(_, Failure::Met)));
+                let outcome = go(&session, &mut *request);
+                session.put_back(matches!(outcome, Run::Done { .. } | Run::Failed(_) | Run::Again(_, Failure::Met)));
                 (outcome, request)
             });
             let (outcome, returned) =
@@ -252,29 +243,32 @@ impl Engine {
             request = returned;
             self.heard(!matches!(outcome, Run::Again(_, Failure::Lost) | Run::InDoubt(_)));
             match outcome {
-                // An error of the engine proves nothing of the run before it.
-                Run::Done(Err(error)) if doubt.is_some() && error.of_catalog().is_some_and(Error::is_of_engine) => {
-                    return Err(given_up(Error::Stopped, doubt).into());
+                Run::Done { is_engine_error } => {
+                    if is_engine_error && let Some(doubt) = doubt {
+                        return Err(Error::OutcomeUnknown(doubt));
+                    }
+                    request.answer();
+                    return Ok(());
                 }
-                Run::Done(outcome) => return outcome,
+                Run::Failed(error) => return Err(if error.is_of_engine() { given_up(error, doubt) } else { error }),
                 Run::Again(error, Failure::Met) => {
                     meetings += 1;
                     if meetings >= if error.is_duplicate() { DUPLICATES_MAX } else { MEETINGS_MAX } {
-                        return Err(given_up(error, doubt).into());
+                        return Err(given_up(error, doubt));
                     }
                     // Not in step with whom it met.
                     tokio::time::sleep(Duration::from_millis(1 + u64::from(meetings) * jitter_ms())).await;
                 }
                 Run::Again(error, _) => {
                     if Instant::now() + AGAIN >= deadline {
-                        return Err(given_up(error, doubt).into());
+                        return Err(given_up(error, doubt));
                     }
                     tokio::time::sleep(AGAIN).await;
                 }
                 Run::InDoubt(error) => {
                     let text = error.to_string();
                     if !may_rerun_in_doubt || Instant::now() + AGAIN >= deadline {
-                        return Err(Error::OutcomeUnknown(text).into());
+                        return Err(Error::OutcomeUnknown(text));
                     }
                     doubt = Some(text);
                     tokio::time::sleep(AGAIN).await;
@@ -284,19 +278,19 @@ impl Engine {
     }
 
     /// Runs `look` on a connection that sees one moment. Where that is lost, so is what it looked at.
-    pub(crate) async fn snapshot<T, F>(&self, look: F) -> Result<T>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Db<'_>) -> Result<T> + Send + 'static,
-    {
+    pub(crate) async fn snapshot(&self, mut look: Box<dyn Request>) -> Result<()> {
         let session = Session::new(self.connection(self.deadline()).await?, Handle::current(), false).patient();
         let looking = tokio::task::spawn_blocking(move || {
             let begin =
                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 0";
-            let answer = session.batch(begin).and_then(|()| look(&Db::Postgres(&session)));
+            let begun = session.batch(begin);
+            if begun.is_ok() {
+                look.run(&Db::Postgres(&session)).ok();
+            }
             let is_good = session.batch("ROLLBACK").is_ok();
             session.put_back(is_good);
-            answer
+            look.answer();
+            begun
         });
         looking.await.map_err(|error| Error::Conflict(format!("a look at the catalog broke off: {error}")))?
     }
@@ -318,56 +312,57 @@ fn jitter_ms() -> u64 {
     )
 }
 
-impl<T, E: RequestError> Run<T, E> {
-    /// A request that failed before its commit.
-    fn of(error: E) -> Self {
-        let failure = match error.of_catalog() {
+impl Run {
+    /// A request that failed before its commit, with what is the catalog's in its error.
+    fn refused(error: Option<&Error>) -> Self {
+        let again = match error {
             Some(Error::Unavailable(text)) => Some((Error::Unavailable(text.clone()), Failure::Lost)),
             Some(Error::Postgres { code, message }) => failure_of(code)
                 .map(|failure| (Error::Postgres { code: code.clone(), message: message.clone() }, failure)),
             _ => None,
         };
-        match failure {
+        match again {
             Some((error, failure)) => Self::Again(error, failure),
-            None => Self::Done(Err(error)),
+            None => Self::Done { is_engine_error: error.is_some_and(Error::is_of_engine) },
+        }
+    }
+
+    /// The engine failed before the commit, and not the request.
+    fn failed(error: Error) -> Self {
+        match Self::refused(Some(&error)) {
+            Self::Done { .. } => Self::Failed(error),
+            again => again,
         }
     }
 }
 
-fn transact<T, E, F>(session: &Session, request: &F, metrics: &Metrics) -> Run<T, E>
-where
-    E: RequestError,
-    F: Fn(&Db<'_>) -> Result<T, E>,
-{
+fn transact(session: &Session, request: &mut dyn Request, metrics: &Metrics) -> Run {
     if let Err(error) = session.batch("BEGIN") {
-        return Run::of(error.into());
+        return Run::failed(error);
     }
-    let answer = match request(&Db::Postgres(session)) {
-        Ok(answer) => answer,
-        Err(error) => {
-            let run = Run::of(error);
-            // On a lost connection the server rolls back by itself.
-            if !matches!(run, Run::Again(_, Failure::Lost))
-                && let Err(error) = session.batch("ROLLBACK")
-            {
-                session.spoil();
-                tracing::debug!(%error, "catalog: rollback failed; its connection is closed");
-            }
-            return run;
+    if let Err(error) = request.run(&Db::Postgres(session)) {
+        let run = Run::refused(error);
+        // On a lost connection the server rolls back by itself.
+        if !matches!(run, Run::Again(_, Failure::Lost))
+            && let Err(error) = session.batch("ROLLBACK")
+        {
+            session.spoil();
+            tracing::debug!(%error, "catalog: rollback failed; its connection is closed");
         }
-    };
+        return run;
+    }
     let began = Instant::now();
     match session.commit() {
         Ok(()) => {
             metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
             metrics.commit_requests.observe(1.0);
-            Run::Done(Ok(answer))
+            Run::Done { is_engine_error: false }
         }
         Err(uncommitted) => {
             metrics.write_failures.inc();
             match uncommitted {
                 Uncommitted::InDoubt(error) => Run::InDoubt(error),
-                Uncommitted::Certain(error) => Run::of(error.into()),
+                Uncommitted::Certain(error) => Run::failed(error),
             }
         }
     }

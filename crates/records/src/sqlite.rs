@@ -14,11 +14,13 @@ use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, ffi};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
-use crate::engine::{RequestError, Touches};
+use crate::db::Db;
+use crate::engine::Touches;
 use crate::metrics::Metrics;
 use crate::remembered::{LOOK_INTERVAL, Version};
+use crate::request::Request;
 use crate::{Error, Result, schema};
 
 /// What a commit waits for.
@@ -49,13 +51,10 @@ impl Default for CatalogOptions {
     }
 }
 
-/// A request and who waits for it.
-trait Write: Send {
-    /// Runs it in the open transaction, perhaps not for the first time, and keeps its outcome.
-    fn run(&mut self, db: &Connection, in_savepoint: bool) -> Ran;
-    /// Answers, once the fate of the transaction is known.
-    fn finish(self: Box<Self>, committed: Result<(), &Fate>);
-    fn touches(&self) -> Touches;
+/// A request in the writer's line.
+struct Write {
+    request: Box<dyn Request>,
+    touches: Touches,
 }
 
 /// How a request went.
@@ -65,46 +64,53 @@ struct Ran {
     met: Option<Fate>,
 }
 
-struct Waiting<T, E, F> {
-    request: F,
-    touches: Touches,
-    outcome: Option<Result<T, E>>,
-    answer: oneshot::Sender<Result<T, E>>,
-}
-
-impl<T, E, F> Write for Waiting<T, E, F>
-where
-    T: Send,
-    E: RequestError + Send,
-    F: Fn(&Connection) -> Result<T, E> + Send,
-{
+impl Write {
+    /// Runs it in the open transaction, perhaps not for the first time.
     fn run(&mut self, db: &Connection, is_in_savepoint: bool) -> Ran {
-        let outcome = if is_in_savepoint { in_savepoint(db, &self.request) } else { (self.request)(db) };
-        let met = outcome.as_ref().err().and_then(RequestError::of_catalog).map(Fate::of);
-        let failed = outcome.is_err();
-        self.outcome = Some(outcome);
-        Ran { failed, met }
+        if !is_in_savepoint {
+            return Ran::of(self.request.run(&Db::Sqlite(db)));
+        }
+        self.run_in_savepoint(db).unwrap_or_else(|error| {
+            let ran = Ran::of(Err(Some(&error)));
+            self.request.fail(error);
+            ran
+        })
     }
 
-    fn finish(self: Box<Self>, committed: Result<(), &Fate>) {
-        let outcome = match (self.outcome, committed) {
+    /// What it wrote is taken back where it failed.
+    fn run_in_savepoint(&mut self, db: &Connection) -> Result<Ran> {
+        execute(db, "SAVEPOINT request")?;
+        let ran = Ran::of(self.request.run(&Db::Sqlite(db)));
+        // Where the engine rolled everything back there is no savepoint any more, and the request's own error says why.
+        if ran.failed && db.is_autocommit() {
+            return Ok(ran);
+        }
+        if ran.failed {
+            execute(db, "ROLLBACK TO request")?;
+        }
+        execute(db, "RELEASE request")?;
+        Ok(ran)
+    }
+
+    /// Answers, once the fate of the transaction is known.
+    fn finish(mut self, committed: Result<(), &Fate>) {
+        if let Err(fate) = committed {
             // Also where the request itself was refused: what it saw may have been of others in the batch, and is gone
             // with them.
-            (_, Err(fate)) => Err(fate.to_error().into()),
-            (Some(outcome), Ok(())) => outcome,
-            (None, Ok(())) => Err(Error::Stopped.into()),
-        };
-        // Nobody waiting any more is fine: the work is done and durable all the same.
-        drop(self.answer.send(outcome));
+            self.request.fail(fate.to_error());
+        }
+        self.request.answer();
     }
+}
 
-    fn touches(&self) -> Touches {
-        self.touches
+impl Ran {
+    fn of(outcome: Result<(), Option<&Error>>) -> Self {
+        Self { failed: outcome.is_err(), met: outcome.err().flatten().map(Fate::of) }
     }
 }
 
 enum Message {
-    Write(Box<dyn Write>),
+    Write(Write),
     /// Somebody wants to know whether another process has written.
     Look,
 }
@@ -296,56 +302,51 @@ impl Engine {
         writes.as_ref().ok_or(Error::Stopped)?.send(message).map_err(|_| Error::Stopped)
     }
 
-    /// Runs `request` in the writer's next transaction; returns once that is durable. It may be run twice, from the
+    /// Hands `request` to the writer's next transaction; answered once that is durable. It may be run twice, from the
     /// beginning, the first time taken back.
-    pub(crate) async fn write<T, E, F>(&self, touches: Touches, request: F) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: RequestError + Send + 'static,
-        F: Fn(&Connection) -> Result<T, E> + Send + 'static,
-    {
-        let (answer, wait) = oneshot::channel();
-        self.shared.metrics.write_queue.inc();
-        if let Err(error) = self.send(Message::Write(Box::new(Waiting { request, touches, outcome: None, answer }))) {
-            self.shared.metrics.write_queue.dec();
-            return Err(error.into());
-        }
-        wait.await.unwrap_or_else(|_| Err(Error::Stopped.into()))
+    pub(crate) fn write(&self, touches: Touches, request: Box<dyn Request>) -> Result<()> {
+        let queue = &self.shared.metrics.write_queue;
+        queue.inc();
+        self.send(Message::Write(Write { request, touches })).inspect_err(|_| {
+            queue.dec();
+        })
     }
 
     /// Runs `query` on one of the readers, off the async threads: a page that must come from a slow disk holds up
     /// nobody else.
-    pub(crate) async fn read<T, F>(&self, query: F) -> Result<T>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
-    {
+    pub(crate) async fn read(&self, mut query: Box<dyn Request>) -> Result<()> {
+        self.with_reader(move |reader| {
+            query.run(&Db::Sqlite(reader)).ok();
+            query.answer();
+            Ok(())
+        })
+        .await
+    }
+
+    /// Runs `look` on one of the readers, which sees one moment.
+    pub(crate) async fn snapshot(&self, mut look: Box<dyn Request>) -> Result<()> {
+        self.with_reader(move |reader| {
+            reader.execute_batch("BEGIN")?;
+            look.run(&Db::Sqlite(reader)).ok();
+            reader.execute_batch("ROLLBACK")?;
+            look.answer();
+            Ok(())
+        })
+        .await
+    }
+
+    async fn with_reader(&self, work: impl FnOnce(&Connection) -> Result<()> + Send + 'static) -> Result<()> {
         let permit = self.shared.read_permits.clone().acquire_owned().await.map_err(|_| Error::Stopped)?;
         let shared = self.shared.clone();
         tokio::task::spawn_blocking(move || {
             let reader = shared.readers.lock().unwrap_or_else(PoisonError::into_inner).pop().ok_or(Error::Stopped)?;
-            let answer = query(&reader);
+            let outcome = work(&reader);
             shared.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
             drop(permit);
-            answer
+            outcome
         })
         .await
         .map_err(|error| Error::Conflict(format!("a read of the catalog did not finish: {error}")))?
-    }
-
-    /// Runs `look` on one of the readers, which sees one moment.
-    pub(crate) async fn snapshot<T, F>(&self, look: F) -> Result<T>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
-    {
-        self.read(move |db| {
-            db.execute_batch("BEGIN")?;
-            let answer = look(db);
-            db.execute_batch("ROLLBACK")?;
-            answer
-        })
-        .await
     }
 
     #[cfg(test)]
@@ -367,24 +368,8 @@ impl Engine {
     }
 }
 
-fn in_savepoint<T, E: RequestError>(db: &Connection, request: impl Fn(&Connection) -> Result<T, E>) -> Result<T, E> {
-    let run = |sql: &str| -> Result<(), E> {
-        db.prepare_cached(sql)
-            .and_then(|mut statement| statement.execute([]))
-            .map_err(|error| Error::from(error).into())
-            .map(|_| ())
-    };
-    run("SAVEPOINT request")?;
-    let outcome = request(db);
-    // Where the engine rolled everything back there is no savepoint any more, and the request's own error says why.
-    if outcome.is_err() && db.is_autocommit() {
-        return outcome;
-    }
-    if outcome.is_err() {
-        run("ROLLBACK TO request")?;
-    }
-    run("RELEASE request")?;
-    outcome
+fn execute(db: &Connection, sql: &str) -> rusqlite::Result<()> {
+    db.prepare_cached(sql)?.execute([]).map(drop)
 }
 
 fn connect(path: &Path) -> Result<Connection> {
@@ -470,12 +455,12 @@ impl Writer {
         versions.fresh_until_us.store(versions.since_opened_us(now + LOOK_INTERVAL), Ordering::Release);
     }
 
-    fn commit(&self, mut batch: Vec<Box<dyn Write>>) {
+    fn commit(&self, mut batch: Vec<Write>) {
         let started = Instant::now();
         let size = batch.len();
         let outcome = self.transact(&mut batch);
         // Also where the outcome is not known, and before anybody hears of it.
-        if batch.iter().any(|write| write.touches() == Touches::Anything) {
+        if batch.iter().any(|write| write.touches == Touches::Anything) {
             self.versions.changed_us.store(self.versions.since_opened_us(Instant::now()).max(1), Ordering::Release);
             self.versions.begin_new();
         }
@@ -494,7 +479,7 @@ impl Writer {
         }
     }
 
-    fn transact(&self, batch: &mut [Box<dyn Write>]) -> Result<(), Fate> {
+    fn transact(&self, batch: &mut [Write]) -> Result<(), Fate> {
         if self.stopped.load(Ordering::Acquire) {
             return Err(Fate::Stopped);
         }
@@ -511,7 +496,7 @@ impl Writer {
             self.roll_back();
             return Err(self.heed(fate));
         }
-        self.execute("COMMIT").map_err(|error| {
+        execute(&self.connection, "COMMIT").map_err(|error| {
             self.roll_back();
             match self.heed(Fate::of(&error.into())) {
                 fate @ (Fate::Full | Fate::Busy) => fate,
@@ -522,7 +507,7 @@ impl Writer {
         })
     }
 
-    fn run_all(&self, batch: &mut [Box<dyn Write>], in_savepoints: bool) -> Result<Whole, Fate> {
+    fn run_all(&self, batch: &mut [Write], in_savepoints: bool) -> Result<Whole, Fate> {
         let db = &self.connection;
         self.begin().map_err(|error| Fate::of(&error.into()))?;
         for write in batch {
@@ -541,14 +526,10 @@ impl Writer {
         Ok(Whole::Yes)
     }
 
-    fn execute(&self, sql: &str) -> rusqlite::Result<()> {
-        self.connection.prepare_cached(sql)?.execute([]).map(drop)
-    }
-
     fn begin(&self) -> rusqlite::Result<()> {
         let wait = |since| *self.held_up.lock().unwrap_or_else(PoisonError::into_inner) = since;
         wait(Some(Instant::now()));
-        let begun = self.execute("BEGIN IMMEDIATE");
+        let begun = execute(&self.connection, "BEGIN IMMEDIATE");
         // Where it gave up, the next to write will wait as well; until then nobody knows.
         wait(None);
         begun

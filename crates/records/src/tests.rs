@@ -5,8 +5,8 @@ use std::sync::mpsc;
 use rusqlite::{Connection, ffi};
 use tokio::task::JoinHandle;
 
-use crate::engine::Touches;
-use crate::sqlite::Engine;
+use crate::db::Db;
+use crate::engine::Engine;
 use crate::{CatalogOptions, Error, Records, Result, SettingsChoice, Sync};
 
 struct Catalog {
@@ -28,6 +28,20 @@ fn add(db: &Connection, name: &str) -> Result<()> {
     Ok(())
 }
 
+fn of_a_file<T>(request: impl Fn(&Connection) -> Result<T>) -> impl Fn(&Db<'_>) -> Result<T> {
+    move |db| match db {
+        Db::Sqlite(db) => request(db),
+        Db::Postgres(_) => panic!("a catalog in a file"),
+    }
+}
+
+async fn write<T: Send + 'static>(
+    engine: Engine,
+    request: impl Fn(&Connection) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    engine.write(of_a_file(request)).await
+}
+
 /// More than a page holds.
 fn add_much(db: &Connection) -> Result<()> {
     add(db, &"much ".repeat(20_000))
@@ -35,10 +49,15 @@ fn add_much(db: &Connection) -> Result<()> {
 
 impl Catalog {
     fn engine(&self) -> Engine {
-        match &self.records.engine {
-            crate::engine::Engine::Sqlite(engine) => engine.clone(),
-            crate::engine::Engine::Postgres(_) => panic!("a catalog in a file"),
-        }
+        self.records.engine.clone()
+    }
+
+    async fn write<T: Send + 'static>(&self, request: impl Fn(&Connection) -> Result<T> + Send + 'static) -> Result<T> {
+        write(self.engine(), request).await
+    }
+
+    async fn read<T: Send + 'static>(&self, query: impl Fn(&Connection) -> Result<T> + Send + 'static) -> Result<T> {
+        self.engine().read(of_a_file(query)).await
     }
 
     /// Hands the writer all of these at once, so that they share a transaction; what each was told.
@@ -53,7 +72,7 @@ impl Catalog {
                 waits.recv().unwrap();
                 Ok::<_, Error>(())
             };
-            engine.write(Touches::Anything, hold).await
+            write(engine, hold).await
         });
         tokio::task::spawn_blocking(move || begins.recv().unwrap()).await.unwrap();
         let waiting = requests.len();
@@ -61,7 +80,7 @@ impl Catalog {
             .into_iter()
             .map(|request| {
                 let engine = self.engine();
-                tokio::spawn(async move { engine.write(Touches::Anything, request).await })
+                tokio::spawn(async move { write(engine, request).await })
             })
             .collect();
         // On one thread each task runs to where it waits for the writer, in turn.
@@ -78,9 +97,16 @@ impl Catalog {
         told
     }
 
+    fn readers(&self) -> std::sync::Arc<tokio::sync::Semaphore> {
+        match self.engine() {
+            Engine::Sqlite(engine) => engine.all_readers(),
+            Engine::Postgres(_) => panic!("a catalog in a file"),
+        }
+    }
+
     async fn names(&self) -> String {
         let sql = "SELECT coalesce(group_concat(username), '') FROM (SELECT username FROM users ORDER BY id)";
-        self.engine().read(move |db| Ok(db.query_row(sql, [], |row| row.get(0))?)).await.unwrap()
+        self.read(move |db| Ok(db.query_row(sql, [], |row| row.get(0))?)).await.unwrap()
     }
 }
 
@@ -163,7 +189,7 @@ async fn a_failing_disk_ends_all_writing_and_no_reading() {
         |_| Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR_WRITE), None).into());
     let catalog = check(vec![|db| add(db, "a"), fails, |db| add(db, "b")], "stopped stopped stopped", "").await;
     assert!(catalog.records.is_stopped());
-    assert_eq!(told(&[catalog.engine().write(Touches::Anything, |db| add(db, "c")).await]), "stopped");
+    assert_eq!(told(&[catalog.write(|db| add(db, "c")).await]), "stopped");
     catalog.records.ping().await.unwrap();
     catalog.records.clone().close().await;
 }
@@ -171,9 +197,9 @@ async fn a_failing_disk_ends_all_writing_and_no_reading() {
 #[tokio::test]
 async fn a_writer_that_panics_is_stopped_and_says_so() {
     let catalog = catalog();
-    let outcome = catalog.engine().write(Touches::Anything, |_| -> Result<()> { panic!("a mistake of ours") }).await;
+    let outcome = catalog.write(|_| -> Result<()> { panic!("a mistake of ours") }).await;
     assert_eq!(told(&[outcome]), "stopped");
-    assert_eq!(told(&[catalog.engine().write(Touches::Anything, |db| add(db, "c")).await]), "stopped");
+    assert_eq!(told(&[catalog.write(|db| add(db, "c")).await]), "stopped");
     for _ in 0..400 {
         if catalog.records.is_stopped() {
             return;
@@ -194,7 +220,7 @@ async fn many_share_a_commit_and_one_among_them_fails_alone() {
                     add(db, &format!("user {number}"))?;
                     if number == 100 { Err(Error::Conflict("no".to_owned())) } else { Ok(()) }
                 };
-                engine.write(Touches::Anything, request).await
+                write(engine, request).await
             })
         })
         .collect();
@@ -233,12 +259,12 @@ async fn what_durability_and_privacy_rest_on_is_really_set() {
     for sync in [Sync::Durable, Sync::Relaxed] {
         let catalog = catalog_with(&CatalogOptions { sync, ..CatalogOptions::default() });
         for name in names {
-            let set = catalog.engine().write(Touches::Anything, move |db| pragma(db, name)).await.unwrap();
+            let set = catalog.write(move |db| pragma(db, name)).await.unwrap();
             assert_eq!(set, expect(name, sync), "{name}, {sync:?}");
         }
-        let query_only = catalog.engine().read(|db| pragma(db, "query_only")).await.unwrap();
+        let query_only = catalog.read(|db| pragma(db, "query_only")).await.unwrap();
         assert_eq!(query_only, "Integer(1)");
-        catalog.engine().read(|db| add(db, "a")).await.expect_err("a reader writes nothing");
+        catalog.read(|db| add(db, "a")).await.expect_err("a reader writes nothing");
     }
 }
 
@@ -246,10 +272,10 @@ async fn what_durability_and_privacy_rest_on_is_really_set() {
 async fn what_gates_an_upload_is_answered_from_memory_until_it_changes() {
     let catalog = catalog();
     let now = jiff::Timestamp::UNIX_EPOCH;
-    catalog.engine().write(Touches::Anything, |db| add(db, "a")).await.unwrap();
+    catalog.write(|db| add(db, "a")).await.unwrap();
     let id = uuid::Uuid::now_v7();
     catalog.records.register_session(id, 1, SettingsChoice::Chosen(None), now).await.unwrap();
-    let readers = catalog.engine().all_readers();
+    let readers = catalog.readers();
     let mut held = None;
     // Without a reader only memory can answer; the engine forgets for moments, so perhaps not the first time.
     let gate = loop {

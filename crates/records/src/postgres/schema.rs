@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::session::SCHEMA;
 use super::{Engine, Session};
 use crate::db::{Db, values};
+use crate::request::request;
 use crate::schema::{MIGRATIONS, known};
 use crate::{Error, Result};
 
@@ -20,9 +21,11 @@ const START_PATIENCE: u32 = 3;
 pub(super) async fn migrate(engine: &Engine) -> Result<()> {
     let patience = Instant::now() + engine.shared.unavailable_after * START_PATIENCE;
     loop {
-        match engine.write(false, apply).await {
+        let (request, answer) = request(apply);
+        match engine.write(false, request).await {
             Err(Error::Unavailable(_)) if Instant::now() < patience => {}
-            outcome => return outcome,
+            Err(error) => return Err(error),
+            Ok(()) => return answer.await.map_err(|_| Error::Stopped)?,
         }
     }
 }
