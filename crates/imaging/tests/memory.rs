@@ -1,6 +1,6 @@
 //! What [`imaging::memory_bytes`] promises, counted: everything the room asks the allocator for while it develops.
 //!
-//! libwebp and, with its feature, libjpeg-turbo have an allocator of their own that cannot be counted here;
+//! libwebp and libjpeg have an allocator of their own that cannot be counted here;
 //! `scripts/corpora` develops under a limit of the kernel.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]

@@ -18,29 +18,40 @@ pub(super) struct Segment<'a> {
 
 /// The segments between start and end of image. What stands behind the end of image is not the photo's.
 pub(super) fn segments(photo: &[u8]) -> impl Iterator<Item = Segment<'_>> {
-    let photo_bytes = photo.len();
     let mut rest = photo.get(2..).unwrap_or_default();
     std::iter::from_fn(move || {
-        loop {
-            let (&[0xFF, marker], behind) = rest.split_first_chunk()? else { return None };
-            if marker == 0xFF {
-                rest = rest.get(1..)?; // A fill byte.
-                continue;
-            }
-            if marker == EOI {
-                return None;
-            }
-            if marker == TEM {
-                rest = behind;
-                continue;
-            }
-            let (length, _) = behind.split_first_chunk()?;
-            let (segment, behind) = behind.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-            let (data, behind) = if marker == SOS { behind.split_at(data_length(behind)) } else { behind.split_at(0) };
-            rest = behind;
-            return Some(Segment { marker, content: segment.get(2..)?, data, end: photo_bytes - rest.len() });
-        }
+        let (marker, content, behind) = split_segment(rest)?;
+        let (data, behind) = if marker == SOS { behind.split_at(data_length(behind)) } else { behind.split_at(0) };
+        rest = behind;
+        Some(Segment { marker, content, data, end: photo.len() - rest.len() })
     })
+}
+
+/// Those before the first scan: its data, which is most of a photo, is not walked through.
+pub(super) fn header_segments(photo: &[u8]) -> impl Iterator<Item = Segment<'_>> {
+    let mut rest = photo.get(2..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let (marker, content, behind) = split_segment(rest).filter(|(marker, ..)| *marker != SOS)?;
+        rest = behind;
+        Some(Segment { marker, content, data: &[], end: photo.len() - rest.len() })
+    })
+}
+
+/// The next marker, what its segment holds, and what stands behind; none at the end of image.
+fn split_segment(mut rest: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    loop {
+        let (&[0xFF, marker], behind) = rest.split_first_chunk()? else { return None };
+        match marker {
+            0xFF => rest = rest.get(1..)?, // A fill byte.
+            TEM => rest = behind,
+            EOI => return None,
+            _ => {
+                let (length, _) = behind.split_first_chunk()?;
+                let (segment, behind) = behind.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+                return Some((marker, segment.get(2..)?, behind));
+            }
+        }
+    }
 }
 
 fn data_length(rest: &[u8]) -> usize {

@@ -1,5 +1,7 @@
 //! Pictures into JPEG and WebP, without a word about them: no metadata, no comment naming an encoder.
 
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+
 use super::DevelopError;
 use super::picture::Picture;
 use crate::ImageType;
@@ -22,10 +24,7 @@ pub(super) fn encode(picture: &Picture, image_type: ImageType, quality: u8) -> R
     }
 }
 
-#[cfg(not(feature = "turbojpeg"))]
 fn jpeg(picture: &Picture, quality: u8) -> Result<Vec<u8>, DevelopError> {
-    use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
-
     let side = |px: u32| u16::try_from(px).map_err(|error| failed(&error));
     let (width_px, height_px) = (side(picture.width_px())?, side(picture.height_px())?);
     let mut bytes = Vec::new();
@@ -37,16 +36,6 @@ fn jpeg(picture: &Picture, quality: u8) -> Result<Vec<u8>, DevelopError> {
     });
     encoder.encode(picture.bytes(), width_px, height_px, ColorType::Rgb).map_err(|error| failed(&error))?;
     Ok(bytes)
-}
-
-#[cfg(feature = "turbojpeg")]
-fn jpeg(picture: &Picture, quality: u8) -> Result<Vec<u8>, DevelopError> {
-    let (width, height) = (picture.width_px() as usize, picture.height_px() as usize);
-    let format = turbojpeg::PixelFormat::RGB;
-    let image = turbojpeg::Image { pixels: picture.bytes(), width, pitch: width * 3, height, format };
-    let chroma = if quality < FULL_CHROMA_QUALITY { turbojpeg::Subsamp::Sub2x2 } else { turbojpeg::Subsamp::None };
-    let bytes = turbojpeg::compress(image, i32::from(quality), chroma).map_err(|error| failed(&error))?;
-    Ok(bytes.to_vec())
 }
 
 fn webp(picture: &Picture, quality: u8) -> Result<Vec<u8>, DevelopError> {

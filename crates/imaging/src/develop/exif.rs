@@ -57,7 +57,7 @@ pub(super) fn orientation_alone(orientation: u8) -> Vec<u8> {
 /// Where the photo keeps its Exif; the first counts.
 fn block(photo: &[u8], image_type: ImageType) -> Option<&[u8]> {
     match image_type {
-        ImageType::Jpeg => container::segments(photo).find_map(|Segment { marker, content, .. }| {
+        ImageType::Jpeg => container::header_segments(photo).find_map(|Segment { marker, content, .. }| {
             (marker == APP1).then(|| content.strip_prefix(JPEG_PREFIX)).flatten()
         }),
         ImageType::Png => container::png_chunks(photo).find(|chunk| chunk.kind == *b"eXIf").map(|chunk| chunk.content),

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use imaging::{Limits, Recipe, develop, memory_bytes, strip, verify};
+use imaging::{Limits, Recipe, develop, memory_bytes, strip, thumbnail, verify};
 use png::{BitDepth, ColorType};
 
 use super::support::{exif, next_random, png, scene, textured, with_exif};
@@ -102,6 +102,8 @@ fn mutated_photos_are_answered() {
     for round in 0..ROUNDS {
         let mut photo = corpus[round % corpus.len()].clone();
         mutate(&mut photo, &mut state);
+        // Small enough for an eighth of it: by the decoder that scales.
+        drop(thumbnail(&photo, 4, 80, &limits));
         let stripped = match verify(&photo, &recipe) {
             Ok(()) => {
                 decoded += 1;

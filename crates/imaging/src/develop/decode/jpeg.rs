@@ -1,4 +1,6 @@
-//! JPEG: zune-jpeg, in its strict mode; with the feature `turbojpeg` libjpeg-turbo, which can leave detail out early.
+//! JPEG: zune-jpeg, in its strict mode; and mozjpeg's libjpeg where detail can be left out early.
+
+mod scaled;
 
 use std::borrow::Cow;
 
@@ -14,15 +16,12 @@ use crate::{Limits, Structure};
 
 pub(in crate::develop) const PROFILE_PREFIX: &[u8] = b"ICC_PROFILE\0";
 
-#[cfg_attr(not(feature = "turbojpeg"), expect(unused_variables, reason = "zune-jpeg decodes the whole, always"))]
 pub(super) fn decode<'a>(photo: &'a [u8], limits: &Limits, wanted_px: u32) -> Result<Decoded<'a>, DevelopError> {
     let frame = Frame::of(photo).ok_or_else(|| damaged(&"it has no header"))?;
     frame.refuse_what_none_decodes()?;
     let colour_profile = colour_profile(photo);
-    // What libjpeg-turbo complains of (it does over a profile too, or 65,535 pixels in a row) zune-jpeg judges, so that
-    // a photo which this build refuses is one that every build refuses.
-    #[cfg(feature = "turbojpeg")]
-    if let Ok(Some(picture)) = turbo(photo, limits, wanted_px) {
+    // What libjpeg cannot make of it zune-jpeg judges: a photo is refused in the words of one decoder, for one reason.
+    if let Some(picture) = scaled::decode(photo, &frame, wanted_px) {
         return Ok(Decoded { picture, colour_profile });
     }
     let picture = zune(&frame.with_trap(photo)?, limits)?;
@@ -47,38 +46,9 @@ fn zune(photo: &[u8], limits: &Limits) -> Result<Picture, DevelopError> {
     Picture::new(rgb, info.width.into(), info.height.into()).ok_or_else(|| damaged(&"it is not as large as it says"))
 }
 
-/// None for a photo in CMYK, whose colours libjpeg-turbo leaves to others.
-#[cfg(feature = "turbojpeg")]
-fn turbo(photo: &[u8], limits: &Limits, wanted_px: u32) -> Result<Option<Picture>, DevelopError> {
-    use turbojpeg::{Colorspace, Decompressor, Image, PixelFormat, ScalingFactor};
-
-    let mut decoder = Decompressor::new().map_err(|error| damaged(&error))?;
-    decoder.set_scan_limit(limits.scans_max).map_err(|error| damaged(&error))?;
-    let header = decoder.read_header(photo).map_err(|error| damaged(&error))?;
-    if matches!(header.colorspace, Colorspace::CMYK | Colorspace::YCCK) {
-        return Ok(None);
-    }
-    let factor = ScalingFactor::new(1, divisor(header.width.max(header.height), wanted_px));
-    decoder.set_scaling_factor(factor).map_err(|error| damaged(&error))?;
-    let (width, height) = (factor.scale(header.width), factor.scale(header.height));
-    let mut rgb = vec![0; width * height * 3];
-    let image = Image { pixels: &mut rgb[..], width, pitch: width * 3, height, format: PixelFormat::RGB };
-    decoder.decompress(photo, image).map_err(|error| damaged(&error))?;
-    let side = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
-    Picture::new(rgb, side(width), side(height)).map(Some).ok_or_else(|| damaged(&"it is not as large as it says"))
-}
-
-/// How much smaller libjpeg-turbo may make a picture. It could do eighths; but 4/8 is faster than 3/8, whose inverse
-/// transform has no SIMD.
-#[cfg(feature = "turbojpeg")]
-fn divisor(longest: usize, wanted_px: u32) -> usize {
-    [8, 4, 2].into_iter().find(|divisor| longest.div_ceil(*divisor) >= wanted_px as usize).unwrap_or(1)
-}
-
 /// The profile in APP2, its parts put in order (ICC.1, Annex B.4).
 fn colour_profile(photo: &[u8]) -> Option<Cow<'_, [u8]>> {
-    let mut parts: Vec<(u8, &[u8])> = container::segments(photo)
-        .take_while(|segment| segment.marker != SOS)
+    let mut parts: Vec<(u8, &[u8])> = container::header_segments(photo)
         .filter(|segment| segment.marker == APP2)
         .filter_map(|segment| match segment.content.strip_prefix(PROFILE_PREFIX)? {
             [number, _of, part @ ..] => Some((*number, part)),
@@ -114,7 +84,7 @@ impl<'a> Frame<'a> {
     fn of(photo: &'a [u8]) -> Option<Self> {
         let is_frame =
             |segment: &Segment<'_>| matches!(segment.marker, 0xC0..=0xCF) && !matches!(segment.marker, DHT | JPG | DAC);
-        let frame = container::segments(photo).find(is_frame)?;
+        let frame = container::header_segments(photo).find(is_frame)?;
         let scan = container::segments(photo).find(|segment| segment.marker == SOS)?;
         let [precision_bits, y1, y0, x1, x0, _, components @ ..] = frame.content else { return None };
         Some(Self {
@@ -131,8 +101,7 @@ impl<'a> Frame<'a> {
             first_scan_components: usize::from(*scan.content.first()?),
             data: scan.data,
             data_end: scan.end,
-            restart_interval: container::segments(photo)
-                .take_while(|segment| segment.marker != SOS)
+            restart_interval: container::header_segments(photo)
                 .filter(|segment| segment.marker == DRI)
                 .filter_map(|segment| segment.content.first_chunk().copied().map(u16::from_be_bytes))
                 .last()
@@ -210,7 +179,7 @@ struct Units {
     down: u64,
 }
 
-/// libjpeg-turbo may take less: its picture is smaller.
+/// libjpeg takes less: its picture is smaller.
 pub(super) fn footprint(photo: &[u8], structure: &Structure) -> u64 {
     let Some(frame) = Frame::of(photo) else {
         // inspect() has seen the frame and a scan, so this is not reached; a guess for every kind of JPEG.
@@ -228,7 +197,7 @@ pub(super) fn footprint(photo: &[u8], structure: &Structure) -> u64 {
     let unit_row = columns * across * 8 * down * 8 * 2;
     let at_work = unit_row * frame.sampling.len() as u64 * 4;
     // Exif, XMP, profiles: the decoder takes copies.
-    let metadata: usize = container::segments(photo).take_while(|s| s.marker != SOS).map(|s| s.content.len()).sum();
+    let metadata: usize = container::header_segments(photo).map(|segment| segment.content.len()).sum();
     // And one copy of the photo, for the trap.
     super::pixels(structure) * 3 + coefficients + at_work + (2 * metadata + photo.len()) as u64
 }
