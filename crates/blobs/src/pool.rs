@@ -54,20 +54,24 @@ impl DiskPool {
         F: FnOnce() -> Result<T> + Send + 'static,
     {
         let (tell, outcome) = oneshot::channel();
-        // Nobody waiting any more is fine: it is done all the same.
-        let _abandoned = self.begin(Box::new(move || drop(tell.send(work()))))?;
+        let _abandoned = self.begin(Box::new(move |active| {
+            let done = work();
+            // Whoever is told may ask at once whether a thread is free.
+            drop(active);
+            // Nobody waiting any more is fine: it is done all the same.
+            drop(tell.send(done));
+        }))?;
         outcome.await.map_err(|_| Error::Io(std::io::Error::other("a piece of disk work broke off")))?
     }
 
     /// Without types, so that it is compiled once and not for each piece of work.
-    fn begin(&self, work: Box<dyn FnOnce() + Send>) -> Result<Abandoned> {
+    fn begin(&self, work: Box<dyn FnOnce(Active) + Send>) -> Result<Abandoned> {
         let threads = self.0.clone();
         let waiting = threads.line.wait();
         let runtime = self.0.runtime.as_ref().ok_or(Error::Stopped)?;
         Ok(Abandoned(runtime.spawn_blocking(move || {
             drop(waiting);
-            let _active = Active::of(&threads);
-            work();
+            work(Active::of(threads));
         })))
     }
 }
@@ -91,17 +95,17 @@ impl Drop for Abandoned {
 }
 
 /// Counts one operation as under way for as long as it lives.
-struct Active<'threads>(&'threads Threads);
+struct Active(Arc<Threads>);
 
-impl<'threads> Active<'threads> {
-    fn of(threads: &'threads Threads) -> Self {
+impl Active {
+    fn of(threads: Arc<Threads>) -> Self {
         threads.active.fetch_add(1, Ordering::Relaxed);
         threads.line.metrics.active.inc();
         Self(threads)
     }
 }
 
-impl Drop for Active<'_> {
+impl Drop for Active {
     fn drop(&mut self) {
         self.0.active.fetch_sub(1, Ordering::Relaxed);
         self.0.line.metrics.active.dec();
