@@ -25,8 +25,8 @@ pub(super) fn decode(photo: &[u8], frame: &Frame<'_>, wanted_px: u32) -> Option<
 }
 
 fn decompress(photo: &[u8], frame: &Frame<'_>, eighths: u8) -> io::Result<Option<Picture>> {
-    let ends_at = Cell::new(None);
-    let mut decoder = Decompress::builder().from_reader(Scan::of(photo, frame, &ends_at))?;
+    let is_at_end = Cell::new(false);
+    let mut decoder = Decompress::builder().from_reader(Scan::of(photo, frame, &is_at_end))?;
     // Its colours are left to whoever obeys their profile.
     if matches!(decoder.color_space(), ColorSpace::JCS_CMYK | ColorSpace::JCS_YCCK) {
         return Ok(None);
@@ -36,7 +36,7 @@ fn decompress(photo: &[u8], frame: &Frame<'_>, eighths: u8) -> io::Result<Option
     let side = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
     let (width_px, height_px) = (side(rows.width()), side(rows.height()));
     let rgb = rows.read_scanlines::<u8>()?;
-    Ok(if ends_at.get() == Some(End::Near) { Picture::new(rgb, width_px, height_px) } else { None })
+    Ok(if is_at_end.get() { Picture::new(rgb, width_px, height_px) } else { None })
 }
 
 /// Of the photo's sides, with which the picture is no smaller than wanted. It could do any number of them; but 4 are
@@ -46,19 +46,12 @@ fn eighths(frame: &Frame<'_>, wanted_px: u32) -> Option<u8> {
     [1, 2, 4].into_iter().find(|eighths| (longest * u64::from(*eighths)).div_ceil(8) >= u64::from(wanted_px))
 }
 
-/// How far the decoder has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// It reads the scan's last bytes, or what stands behind them.
-    Near,
-    /// It wants more than there is.
-    Past,
-}
-
-/// A photo up to the end of its scan, handed out so that it shows where the decoder is.
+/// A photo up to the end of its scan, handed out so that it shows where the decoder is. To want more than there is, is an
+/// error.
 struct Scan<'a> {
     parts: [&'a [u8]; 3],
-    ends_at: &'a Cell<Option<End>>,
+    /// Whether it has come to the scan's last bytes.
+    is_at_end: &'a Cell<bool>,
 }
 
 impl<'a> Scan<'a> {
@@ -67,22 +60,19 @@ impl<'a> Scan<'a> {
     /// More than the decoder ever reads ahead.
     const BEHIND: &'static [u8] = &[0; 16];
 
-    fn of(photo: &'a [u8], frame: &Frame<'_>, ends_at: &'a Cell<Option<End>>) -> Self {
+    fn of(photo: &'a [u8], frame: &Frame<'_>, is_at_end: &'a Cell<bool>) -> Self {
         let scan = photo.get(..frame.data_end).unwrap_or(photo);
         let (before, last) = scan.split_at(scan.len() - frame.data.len().min(Self::LAST_BYTES));
-        Self { parts: [before, last, Self::BEHIND], ends_at }
+        Self { parts: [before, last, Self::BEHIND], is_at_end }
     }
 }
 
 impl BufRead for Scan<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         let Some(at) = self.parts.iter().position(|part| !part.is_empty()) else {
-            self.ends_at.set(Some(End::Past));
             return Err(io::ErrorKind::InvalidData.into());
         };
-        if at > 0 {
-            self.ends_at.set(Some(End::Near));
-        }
+        self.is_at_end.set(at > 0);
         Ok(self.parts[at])
     }
 
